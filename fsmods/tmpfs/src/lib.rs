@@ -1,0 +1,1 @@
+//! A read-write filesystem in memory.

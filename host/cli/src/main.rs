@@ -1,0 +1,2 @@
+//! The view command.
+fn main() {}

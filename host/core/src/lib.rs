@@ -1,0 +1,1 @@
+//! Interception: from a notified system call to its answer.

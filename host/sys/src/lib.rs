@@ -1,0 +1,1 @@
+//! Linux as data, and the only crate with unsafe code.

@@ -1,0 +1,1 @@
+//! Resolver, mount table, caches: the names of a view.

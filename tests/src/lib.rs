@@ -1,0 +1,1 @@
+//! Tests of views from outside: tracees, lifecycle.
