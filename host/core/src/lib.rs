@@ -1,1 +1,54 @@
-//! Interception: from a notified system call to its answer.
+//! Interception: from a notified system call of a tracee to its answer.
+//!
+//! | Module              | Responsibility                                                     |
+//! |---------------------|--------------------------------------------------------------------|
+//! | `intercept`         | receives notifications, answers them                               |
+//! | `task`              | the calling thread: memory, ids, descriptors, directory            |
+//! | `syscall`           | one file a family of calls, and the support table                  |
+//! | `scalpel`           | running another call in the tracee                                 |
+//! | `view`              | everything one view keeps                                          |
+//! | `mounting`          | changing a namespace                                               |
+//! | `proc_text`         | texts below /proc that tell names                                  |
+//! | `housekeeping`      | forgetting what nobody has open any more                           |
+//! | `private_directory` | names that exist only while a call needs them                      |
+//! | `launch`            | the processes of a view                                            |
+//! | `supervisor`        | building a view and serving it to its end                          |
+//! | `control`           | the socket by which a running view is changed                      |
+//! | `handler`           | what a view does for that socket                                   |
+//!
+//! A call travels: `intercept` -> `syscall` -> `view-vfs` -> a module. Lock order: see `view`.
+#![forbid(unsafe_code)]
+
+pub mod control;
+pub mod handler;
+mod housekeeping;
+pub mod intercept;
+pub mod launch;
+mod mounting;
+mod names;
+mod private_directory;
+mod proc_text;
+pub mod scalpel;
+pub mod supervisor;
+pub mod syscall;
+pub mod task;
+pub mod view;
+
+/// A line for the user: `view: ...` on stderr, in one write.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let text = format!("view: {}\n", line.replace('\n', " "));
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Random bits from the kernel.
+pub(crate) fn random_u64() -> u64 {
+    let mut bytes = [0u8; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        _ => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32
+        }
+    }
+}

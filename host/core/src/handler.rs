@@ -1,0 +1,194 @@
+//! What a view does for its control socket.
+//!
+//! Neighbours: `control::server` (calls this), `mounting`, `launch::handover` (entering processes).
+
+use crate::control::protocol::{EnterTicket, MountInfo, MountSpec, NamespaceInfo, Refusal, ViewInfo};
+use crate::control::server::{ControlHandler, Peer};
+use crate::launch::handover;
+use crate::mounting;
+use crate::syscall::table::{FilterNeeds, filter_program};
+use crate::task;
+use crate::view::View;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use view_sys::filter::FilterProgram;
+use view_sys::notify::Listener;
+use view_vfs::mount_table::Mount;
+use view_vfs::resolver::WalkFlags;
+
+/// A view as its socket sees it.
+pub struct Handler {
+    /// The view.
+    pub view: Arc<View>,
+    /// Path of the socket.
+    pub socket: PathBuf,
+    /// First process and its arguments.
+    pub command: Vec<OsString>,
+    /// Its id.
+    pub command_pid: u32,
+    /// Seconds since the epoch.
+    pub started_unix_s: u64,
+    /// Processes that entered and are still served.
+    pub entered: Arc<AtomicUsize>,
+}
+
+/// Environment variables that a process of the view finds.
+pub fn environment(name: &str, socket: &std::path::Path) -> Vec<(OsString, OsString)> {
+    vec![("VIEW".into(), name.into()), ("VIEW_SOCKET".into(), socket.into())]
+}
+
+/// The filter of a view with this cookie, on this host.
+pub fn filter_for(cookie: u64) -> FilterProgram {
+    let can_get = crate::supervisor::host_abilities().can_get_descriptors;
+    filter_program(cookie, FilterNeeds { intercept_lseek: !can_get })
+}
+
+impl Handler {
+    fn describe(&self, mount: &Arc<Mount>, root: u64) -> MountInfo {
+        let parent = mount.point().map_or(0, |point| point.mount().id());
+        let flags = mount.flags();
+        let mut options = String::from(if flags.read_only { "ro" } else { "rw" });
+        let words = [
+            (flags.no_suid, "nosuid"),
+            (flags.no_dev, "nodev"),
+            (flags.no_exec, "noexec"),
+            (flags.default_permissions, "default_permissions"),
+        ];
+        for (set, word) in words {
+            if set {
+                options.push(',');
+                options.push_str(word);
+            }
+        }
+        if !mount.options().is_empty() {
+            options.push(',');
+            options.push_str(mount.options());
+        }
+        let target = mount.point().map(|point| point.view_path()).unwrap_or_else(|| b"/".to_vec());
+        MountInfo {
+            id: mount.id(),
+            parent: if parent == root { 0 } else { parent },
+            filesystem: mount.filesystem().to_owned(),
+            source: OsString::from_vec(mount.source().to_vec()),
+            target: PathBuf::from(OsString::from_vec(target)),
+            options,
+        }
+    }
+}
+
+impl ControlHandler for Handler {
+    fn mount(&self, peer: Peer, mount: MountSpec, cwd: PathBuf) -> Result<(), Refusal> {
+        let mut mount = mount;
+        if mount.target.is_relative() {
+            mount.target = cwd.join(&mount.target);
+        }
+        mounting::mount(&self.view, &self.view.namespace_of(peer.pid), &mount)
+    }
+
+    fn unmount(&self, peer: Peer, target: PathBuf, lazy: bool, cwd: PathBuf) -> Result<(), Refusal> {
+        let namespace = self.view.namespace_of(peer.pid);
+        let target = if target.is_relative() { cwd.join(target) } else { target };
+        let found = mounting::resolve(&self.view, &namespace, target.as_os_str().as_bytes(), WalkFlags::FOLLOW)
+            .map_err(Refusal::from_errno)?;
+        let mount = match &found.place {
+            Some(place) if place.is_mount_root() && place.mount().point().is_some() => place.mount().clone(),
+            _ => return Err(Refusal::new(libc::EINVAL, "not mounted")),
+        };
+        mounting::unmount(&self.view, &namespace, &mount, lazy).map_err(|errno| {
+            let refusal = Refusal::from_errno(errno);
+            if errno == rustix::io::Errno::BUSY {
+                refusal.with_hint("something on it is open or a working directory; `view umount -l` detaches it now")
+            } else {
+                refusal
+            }
+        })
+    }
+
+    fn mounts(&self, peer: Peer) -> Result<Vec<MountInfo>, Refusal> {
+        let table = self.view.namespace_of(peer.pid).table();
+        let root = table.root().id();
+        Ok(table.mounts().iter().filter(|mount| !mount.is_scaffold()).map(|mount| self.describe(mount, root)).collect())
+    }
+
+    fn info(&self, _: Peer) -> Result<ViewInfo, Refusal> {
+        Ok(ViewInfo {
+            name: self.view.name.clone(),
+            supervisor_pid: std::process::id(),
+            command_pid: self.command_pid,
+            command: self.command.clone(),
+            started_unix_s: self.started_unix_s,
+            processes: count_processes(),
+            mounts: self.view.namespace.table().mounts().iter().filter(|mount| !mount.is_scaffold()).count() as u32,
+        })
+    }
+
+    fn prepare_enter(&self, _: Peer) -> Result<EnterTicket, Refusal> {
+        Ok(EnterTicket {
+            name: self.view.name.clone(),
+            cookie: self.view.cookie,
+            environment: environment(&self.view.name, &self.socket),
+        })
+    }
+
+    fn enter(&self, _: Peer, _: Vec<OsString>, socket: OwnedFd) {
+        let handed = match handover::receive(socket.as_fd()) {
+            Ok(handed) => handed,
+            Err(errno) => {
+                self.view.say(crate::control::protocol::LogLevel::Debug, &format!("nobody entered: {errno}"));
+                return;
+            }
+        };
+        self.entered.fetch_add(1, Ordering::AcqRel);
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let served = crate::intercept::serve(
+            self.view.clone(),
+            Arc::new(Listener::new(handed.listener)),
+            Box::new(move || {
+                let _ = ended.send(());
+            }),
+        );
+        if served.is_ok() && handover::release(socket.as_fd()).is_ok() {
+            let _ = end.recv();
+        }
+        self.entered.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn new_namespace(
+        &self,
+        peer: Peer,
+        pid: u32,
+        name: String,
+        mounts: Vec<MountSpec>,
+        _: PathBuf,
+    ) -> Result<NamespaceInfo, Refusal> {
+        let _ = name;
+        if pid != peer.pid && task::parent_of(pid) != Some(peer.pid) {
+            return Err(Refusal::from_errno(rustix::io::Errno::PERM));
+        }
+        let namespace = self.view.namespace_of(peer.pid).child();
+        for mount in &mounts {
+            mounting::mount(&self.view, &namespace, mount).map_err(|refusal| Refusal {
+                why: format!("cannot mount {} on {}: {}", mount.source.display(), mount.target.display(), refusal.why),
+                ..refusal
+            })?;
+        }
+        let id = namespace.id();
+        self.view.add_namespace(pid, namespace);
+        Ok(NamespaceInfo { id, environment: environment(&self.view.name, &self.socket) })
+    }
+
+    fn stop(&self, _: Peer) -> Result<(), Refusal> {
+        crate::launch::kill_all_processes();
+        Ok(())
+    }
+}
+
+/// Processes of the view: all below the supervisor but the reaper.
+fn count_processes() -> u32 {
+    let supervisor = std::process::id();
+    crate::launch::processes_below(supervisor).saturating_sub(1)
+}

@@ -1,0 +1,26 @@
+//! Telling the kernel how a call ended.
+
+use crate::task::{Answer, Task};
+use rustix::io::Errno;
+use std::os::fd::AsFd;
+
+/// Answers the task's call. A tracee that died meanwhile needs no answer.
+pub fn send(task: &Task<'_>, result: Result<Answer, Errno>) {
+    let id = task.call.id;
+    let listener = task.listener;
+    let sent = match result {
+        Ok(Answer::Continue) => listener.answer_continue(id),
+        Ok(Answer::Value(value)) => listener.answer_value(id, value),
+        Ok(Answer::Descriptor { descriptor, close_on_exec }) => {
+            match listener.add_and_answer(id, descriptor.as_fd(), close_on_exec) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                // The tracee's table is full, or the like: its error, never the host's file.
+                Err(errno) => listener.answer_error(id, errno.raw_os_error()),
+            }
+        }
+        Ok(Answer::Sent) => Ok(()),
+        Err(errno) => listener.answer_error(id, errno.raw_os_error()),
+    };
+    // The only failure left is ENOENT: the tracee was killed.
+    let _ = sent;
+}

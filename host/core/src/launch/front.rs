@@ -1,0 +1,187 @@
+//! The front: what the caller started. It stays until the command has ended, hands signals on and follows the
+//! command when that is stopped.
+
+use super::channel::{Channel, Message, Received, exit_code};
+use super::{EXIT_VIEW_FAILED, tree};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+use view_sys::process::{self, ChildState, ReceivedSignal, Waited};
+
+/// How long the reaper may take to kill everything after the supervisor's death.
+const KILL_TIME: Duration = Duration::from_secs(10);
+
+struct Front {
+    /// `None` once the reaper is gone.
+    reaper: Option<Channel>,
+    signals: OwnedFd,
+    supervisor: Option<u32>,
+    supervisor_end: Option<ChildState>,
+    /// Id of the reaper; signals from below it are not handed on.
+    reaper_pid: Option<u32>,
+    /// Exit code of the command, and whether others are left.
+    ended: Option<(i32, bool)>,
+}
+
+/// Waits for the end; gives the exit code. All signals are blocked.
+pub(super) fn wait(reaper: Channel, supervisor: Option<u32>) -> Result<i32, Errno> {
+    let signals = process::signal_descriptor()?;
+    let mut front = Front {
+        reaper: Some(reaper),
+        signals,
+        supervisor,
+        supervisor_end: None,
+        reaper_pid: None,
+        ended: None,
+    };
+    loop {
+        front.wait_for_something(None);
+        front.take_signals();
+        // After the supervisor's end was seen: what the reaper said before it is there by now.
+        front.take_messages();
+        if let Some(code) = front.verdict() {
+            return Ok(code);
+        }
+    }
+}
+
+impl Front {
+    fn wait_for_something(&self, limit: Option<Duration>) {
+        let limit = limit.and_then(|limit| limit.try_into().ok());
+        let mut entries = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if let Some(reaper) = &self.reaper {
+            entries.push(PollFd::new(reaper, PollFlags::IN));
+        }
+        let _ = rustix::io::retry_on_intr(|| poll(&mut entries, limit.as_ref()));
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = process::take_signal(self.signals.as_fd()) {
+            if signal.number == libc::SIGCHLD {
+                self.look_at_supervisor();
+            } else {
+                self.hand_on(signal);
+            }
+        }
+    }
+
+    fn look_at_supervisor(&mut self) {
+        if let Some(pid) = self.supervisor
+            && self.supervisor_end.is_none()
+            && let Waited::Child(_, state @ (ChildState::Exited(_) | ChildState::Killed(_))) =
+                process::wait_child(Some(pid), false)
+        {
+            self.supervisor_end = Some(state);
+        }
+    }
+
+    fn hand_on(&self, signal: ReceivedSignal) {
+        let number = signal.number;
+        // What a terminal sends, it sends to the whole process group, so the command has it already.
+        let from_terminal = matches!(
+            number,
+            libc::SIGINT
+                | libc::SIGQUIT
+                | libc::SIGTSTP
+                | libc::SIGTTIN
+                | libc::SIGTTOU
+                | libc::SIGWINCH
+        ) && !signal.by_process;
+        match (self.reaper_pid, &self.reaper) {
+            (Some(pid), Some(reaper)) => {
+                let from_inside = signal.by_process
+                    && number != libc::SIGCONT
+                    && signal.sender != pid
+                    && tree::is_below(signal.sender, pid);
+                if !from_terminal && !from_inside {
+                    let _ = reaper.send(Message::Signal(number));
+                }
+            }
+            // Nothing is started: the supervisor alone is to end. It has a session of its own, so the terminal
+            // does not reach it.
+            _ => {
+                let harmless =
+                    [libc::SIGCONT, libc::SIGWINCH, libc::SIGURG, libc::SIGTSTP].contains(&number);
+                if let Some(supervisor) = self.supervisor
+                    && self.supervisor_end.is_none()
+                    && !harmless
+                {
+                    let _ = process::kill(supervisor, number);
+                }
+            }
+        }
+    }
+
+    fn take_messages(&mut self) {
+        while let Some(reaper) = &self.reaper {
+            match reaper.receive(false) {
+                Received::Message(Message::Started { reaper, .. }) => {
+                    self.reaper_pid = Some(reaper);
+                }
+                Received::Message(Message::StartFailed(_)) => {
+                    self.ended = Some((EXIT_VIEW_FAILED, false));
+                }
+                Received::Message(Message::Ended { code, others }) => {
+                    self.ended = Some((code, others));
+                }
+                // The SIGCONT that ends this is waiting afterwards and is handed on.
+                Received::Message(Message::Stopped) => process::stop_oneself(),
+                Received::Message(_) => {}
+                Received::Nothing => return,
+                Received::Closed => self.reaper = None,
+            }
+        }
+    }
+
+    /// The exit code, once it is known.
+    fn verdict(&mut self) -> Option<i32> {
+        match (self.ended, self.supervisor, self.supervisor_end) {
+            // Others live on without the front.
+            (Some((code, true)), _, None) => Some(code),
+            (Some((code, _)), None, _) => Some(code),
+            (Some((code, _)), _, Some(ChildState::Exited(0))) => Some(code),
+            (Some(_), _, Some(ChildState::Exited(failure))) => Some(failure),
+            (_, _, Some(end @ ChildState::Killed(_))) => self.supervisor_killed(end),
+            (None, _, Some(end)) => {
+                self.wait_for_reaper();
+                exit_code(end).map(|code| match (code, self.reaper_pid) {
+                    // A supervisor that ends well leaves nothing running.
+                    (0, Some(_)) => EXIT_VIEW_FAILED,
+                    (code, _) => code,
+                })
+            }
+            // The reaper of a nested view was killed.
+            (None, None, _) if self.reaper.is_none() => Some(128 + libc::SIGKILL),
+            _ => None,
+        }
+    }
+
+    fn supervisor_killed(&mut self, end: ChildState) -> Option<i32> {
+        self.wait_for_reaper();
+        let code = exit_code(end)?;
+        let interrupted = self.reaper_pid.is_none()
+            && [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&(code - 128));
+        if !interrupted {
+            eprintln!(
+                "view: the supervisor was killed by signal {}; all processes of the view were ended",
+                code - 128
+            );
+        }
+        Some(code)
+    }
+
+    /// The reaper ends after all that it kills.
+    fn wait_for_reaper(&mut self) {
+        let until = Instant::now() + KILL_TIME;
+        while self.reaper.is_some() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.wait_for_something(Some(left));
+            while process::take_signal(self.signals.as_fd()).is_some() {}
+            self.take_messages();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Building a view and serving it to its end.
+//!
+//! Neighbours: `launch` (processes), `intercept` (calls), `mounting`, `control` and `handler` (the socket).
+
+use crate::control::modules::Modules;
+use crate::control::protocol::{LogLevel, Refusal, ViewSpec};
+use crate::control::{runtime, server};
+use crate::handler::{Handler, environment, filter_for};
+use crate::launch::{self, Command, EXIT_VIEW_FAILED, Event, LaunchError, Supervised};
+use crate::view::{HostAbilities, View};
+use crate::{housekeeping, intercept, mounting, random_u64};
+use std::ffi::OsString;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use view_vfs::mount_table::Namespace;
+use view_vfs::page_cache::{PageCache, PageCacheOptions};
+
+/// A view that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// cannot make the control socket: {0}
+    #[error("cannot make the control socket: {0}")]
+    Socket(std::io::Error),
+    /// the processes could not be started
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+}
+
+/// How a view is to be run.
+pub struct Plan {
+    /// What was asked for.
+    pub spec: ViewSpec,
+    /// The whole environment of the command, before the view's own variables.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Filesystem types.
+    pub modules: Arc<dyn Modules>,
+    /// Exit code when a mount of the spec fails: 125, or 32 for `view mount`.
+    pub mount_failure_code: i32,
+}
+
+/// What this host allows; asked once, since the filter depends on it.
+pub fn host_abilities() -> HostAbilities {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let can_get_descriptors = pidfd_open(getpid(), PidfdFlags::empty())
+        .and_then(|own| pidfd_getfd(&own, 2, PidfdGetfdFlags::empty()))
+        // A closed stderr is no refusal.
+        .map_or_else(|errno| errno == rustix::io::Errno::BADF, |_| true);
+    HostAbilities { can_get_descriptors }
+}
+
+/// Runs a view and gives the exit code for the calling process, which must have a single thread.
+pub fn run(plan: Plan) -> Result<i32, StartError> {
+    let directory = runtime::directory().map_err(StartError::Socket)?;
+    let (name, path, listener) =
+        runtime::bind(&directory, plan.spec.name.as_deref()).map_err(StartError::Socket)?;
+    let cookie = random_u64();
+    let mut variables = plan.environment.clone();
+    for (key, value) in plan.spec.environment.iter().cloned().chain(environment(&name, &path)) {
+        variables.retain(|(known, _)| *known != key);
+        variables.push((key, value));
+    }
+    let command = Command {
+        arguments: plan.spec.command.clone(),
+        environment: variables,
+        directory: plan.spec.directory.clone(),
+    };
+    let socket = path.clone();
+    let result = launch::run_in_new_view(&command, &filter_for(cookie), cookie, move |supervised| {
+        let code = supervise(&plan, name, cookie, (socket.clone(), listener), supervised);
+        let _ = std::fs::remove_file(&socket);
+        code
+    });
+    if result.is_err() {
+        let _ = std::fs::remove_file(&path);
+    }
+    Ok(result?)
+}
+
+fn supervise(
+    plan: &Plan,
+    name: String,
+    cookie: u64,
+    (socket, listener): (PathBuf, UnixListener),
+    supervised: Supervised,
+) -> i32 {
+    // Modes of creating calls are computed here: see view-vfs, host_ops.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let page_cache =
+        PageCache::new(PageCacheOptions { budget_bytes: plan.spec.cache_size_bytes, spool_directories: Vec::new() });
+    let view = match View::new(
+        name,
+        cookie,
+        Namespace::new(),
+        page_cache,
+        plan.modules.clone(),
+        host_abilities(),
+        plan.spec.log_level,
+    ) {
+        Ok(view) => view,
+        Err(errno) => {
+            crate::say(&format!("cannot make a private directory: {}", Refusal::from_errno(errno)));
+            return EXIT_VIEW_FAILED;
+        }
+    };
+    let code = serve(plan, &view, (socket, listener), supervised);
+    view.remove_private_files();
+    code
+}
+
+fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListener), supervised: Supervised) -> i32 {
+    for mount in &plan.spec.mounts {
+        if let Err(refusal) = mounting::mount(view, &view.namespace, mount) {
+            crate::say(&format!("cannot mount {} on {}: {refusal}", mount.source.display(), mount.target.display()));
+            if let Some(hint) = &refusal.hint {
+                eprintln!("  hint: {hint}");
+            }
+            return plan.mount_failure_code;
+        }
+    }
+    let started = match supervised.start() {
+        Ok(started) => started,
+        Err(error) => {
+            crate::say(&error.to_string());
+            return EXIT_VIEW_FAILED;
+        }
+    };
+    let entered = Arc::new(AtomicUsize::new(0));
+    let handler = Handler {
+        view: view.clone(),
+        socket,
+        command: plan.spec.command.clone(),
+        command_pid: started.command,
+        started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+        entered: entered.clone(),
+    };
+    let threads = intercept::serve(view.clone(), started.listener.clone(), Box::new(|| {}))
+        .and_then(|()| server::serve(listener, Arc::new(handler)).map(drop))
+        .and_then(|()| housekeeping::start(view));
+    if let Err(error) = threads {
+        crate::say(&format!("cannot start a thread: {error}"));
+        return EXIT_VIEW_FAILED;
+    }
+    let reaper = match started.release() {
+        Ok(reaper) => reaper,
+        Err(error) => {
+            crate::say(&error.to_string());
+            return EXIT_VIEW_FAILED;
+        }
+    };
+    loop {
+        match reaper.next_event() {
+            Event::CommandEnded { code, others } => {
+                view.say(LogLevel::Debug, &format!("the command ended with {code}, others left: {others}"));
+            }
+            Event::AllGone | Event::ReaperLost => break,
+        }
+    }
+    // Processes that entered are not the reaper's; they are served to their end.
+    while entered.load(Ordering::Acquire) > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    0
+}

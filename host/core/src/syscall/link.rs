@@ -1,0 +1,73 @@
+//! readlink(2), and what the magic links below /proc say.
+
+use super::target::{self, Target};
+use crate::task::{Answer, Object, Task};
+use rustix::io::Errno;
+use view_vfs::attributes::{Identity, Kind};
+use view_vfs::place::Place;
+use view_vfs::procfs;
+use view_vfs::resolver::WalkFlags;
+
+/// readlink, readlinkat — readlink(2)
+pub fn readlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
+    let size = task.int(path + 2);
+    if size <= 0 {
+        return Err(Errno::INVAL);
+    }
+    let text = task.path(path)?;
+    let place = if text.is_empty() {
+        if path == 0 {
+            return Err(Errno::NOENT);
+        }
+        match target::of_descriptor(task, directory)? {
+            Target::Kernel => return Ok(Answer::Continue),
+            // A descriptor that is no link: ENOENT, as readlinkat(2) says of an empty path.
+            Target::Place(place) if place.kind()? != Kind::Symlink => return Err(Errno::NOENT),
+            Target::Place(place) => place,
+        }
+    } else {
+        let found = task.walk(directory, &text, WalkFlags::NO_FOLLOW)?;
+        if let Some(text) = found.place.as_ref().and_then(|place| magic_text(task, place)) {
+            return answer(task, path, &text, size);
+        }
+        if found.kernel_agrees {
+            return Ok(Answer::Continue);
+        }
+        found.existing()?
+    };
+    answer(task, path, &place.read_link()?, size)
+}
+
+fn answer(task: &Task<'_>, path: usize, text: &[u8], size: i32) -> Result<Answer, Errno> {
+    let length = text.len().min(size as usize);
+    task.write(task.argument(path + 1), &text[..length])?;
+    Ok(Answer::Value(length as i64))
+}
+
+/// What a link below /proc says when its object is one of the view's.
+fn magic_text(task: &Task<'_>, place: &Place) -> Option<Vec<u8>> {
+    let path = place.host_path()?;
+    if !procfs::is_below(path) || !procfs::is_magic_link(path) {
+        return None;
+    }
+    let stat = rustix::fs::stat(path).ok()?;
+    let backed = task.view.backings.find(Identity { device: stat.st_dev, inode: stat.st_ino })?;
+    Some(shown_path(backed.place()))
+}
+
+/// The path of an object as /proc shows it.
+pub fn shown_path(place: &Place) -> Vec<u8> {
+    let mut path = place.view_path();
+    if place.is_deleted() {
+        path.extend_from_slice(b" (deleted)");
+    }
+    path
+}
+
+/// The object behind a descriptor, when it is one of the view's.
+pub fn backed_place(task: &Task<'_>, descriptor: i32) -> Result<Option<Place>, Errno> {
+    Ok(match task.object(descriptor)? {
+        Object::Backed(_, backed) => Some(backed.place().clone()),
+        Object::Kernel => None,
+    })
+}

@@ -1,0 +1,105 @@
+//! mount(2), umount2(2).
+
+use crate::control::protocol::{LogLevel, MountKind, MountSpec};
+use crate::mounting;
+use crate::task::{Answer, Task};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use view_sys::memory;
+
+const MS_RDONLY: u64 = 1;
+const MS_NOSUID: u64 = 2;
+const MS_NODEV: u64 = 4;
+const MS_NOEXEC: u64 = 8;
+const MS_REMOUNT: u64 = 32;
+const MS_BIND: u64 = 4096;
+const MS_MOVE: u64 = 8192;
+const MS_PROPAGATION: u64 = (1 << 17) | (1 << 18) | (1 << 19) | (1 << 20);
+const UMOUNT_DETACH: i32 = 2;
+
+fn optional_string(task: &Task<'_>, index: usize) -> Result<Option<Vec<u8>>, Errno> {
+    match task.argument(index) {
+        0 => Ok(None),
+        address => memory::read_path(task.call.tid, address).map(Some),
+    }
+}
+
+/// mount — mount(2); types that no module has are left to Linux
+pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
+    let flags = task.argument(3);
+    let target = task.path(1)?;
+    let source = optional_string(task, 0)?;
+    let filesystem = optional_string(task, 2)?;
+    let data = match task.argument(4) {
+        0 => String::new(),
+        address => {
+            let bytes = memory::read_string(task.call.tid, address, memory::PATH_MAX)?;
+            String::from_utf8(bytes).map_err(|_| Errno::INVAL)?
+        }
+    };
+    if flags & MS_MOVE != 0 {
+        return Err(Errno::INVAL);
+    }
+    let on = mounting::existing_mount(task, &target);
+    if flags & MS_PROPAGATION != 0 {
+        return if on.is_some() { Ok(Answer::DONE) } else { Ok(Answer::Continue) };
+    }
+    if flags & MS_REMOUNT != 0 {
+        let Some(mount) = on else { return Ok(Answer::Continue) };
+        let mut now = mount.flags();
+        // A module that can't write stays read-only.
+        let must_stay = mounting::is_read_only_module(&mount);
+        now.read_only = flags & MS_RDONLY != 0;
+        if must_stay && !now.read_only {
+            return Err(Errno::ROFS);
+        }
+        now.no_suid = flags & MS_NOSUID != 0;
+        now.no_dev = flags & MS_NODEV != 0 || now.no_dev;
+        now.no_exec = flags & MS_NOEXEC != 0;
+        mount.set_flags(now);
+        return Ok(Answer::DONE);
+    }
+    let name = filesystem.as_deref().and_then(|name| std::str::from_utf8(name).ok());
+    let kind = match name {
+        _ if flags & MS_BIND != 0 => MountKind::Bind,
+        Some("tmpfs" | "ramfs") => MountKind::Tmpfs,
+        Some(name) if task.view.modules.find(name).is_some() => MountKind::Filesystem,
+        _ => return Ok(Answer::Continue),
+    };
+    let mut options: Vec<&str> = data.split(',').filter(|one| !one.is_empty()).collect();
+    for (bit, word) in [(MS_RDONLY, "ro"), (MS_NOSUID, "nosuid"), (MS_NODEV, "nodev"), (MS_NOEXEC, "noexec")] {
+        if flags & bit != 0 {
+            options.push(word);
+        }
+    }
+    let spec = MountSpec {
+        filesystem: if kind == MountKind::Filesystem { name.map(str::to_owned) } else { None },
+        source: OsString::from_vec(source.unwrap_or_else(|| b"none".to_vec())),
+        target: PathBuf::from(OsString::from_vec(target)),
+        options: options.join(","),
+        kind,
+    };
+    task.commit()?;
+    match mounting::mount_for(task, &spec) {
+        Ok(()) => Ok(Answer::DONE),
+        Err(refusal) => {
+            task.view.say(LogLevel::Info, &format!("mount on {}: {refusal}", spec.target.display()));
+            Err(Errno::from_raw_os_error(refusal.errno))
+        }
+    }
+}
+
+/// umount2 — umount(2)
+pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
+    let target = task.path(0)?;
+    let flags = task.int(1);
+    if flags & !15 != 0 {
+        return Err(Errno::INVAL);
+    }
+    let Some(mount) = mounting::existing_mount(task, &target) else { return Ok(Answer::Continue) };
+    task.commit()?;
+    mounting::unmount(task.view, &task.namespace, &mount, flags & UMOUNT_DETACH != 0)?;
+    Ok(Answer::DONE)
+}

@@ -1,0 +1,175 @@
+//! Calls that make, remove and move names: mkdir, mknod, symlink, link, unlink, rmdir, rename.
+
+use super::target::{self, Target};
+use crate::task::{Answer, Task};
+use rustix::io::Errno;
+use view_vfs::attributes::Kind;
+use view_vfs::operations;
+use view_vfs::resolver::{Found, WalkFlags};
+
+fn parent(task: &Task<'_>, directory: i32, path: usize) -> Result<Found, Errno> {
+    let text = task.path(path)?;
+    task.walk(directory, &text, WalkFlags::PARENT)
+}
+
+fn missing_or(found: &Found) -> Result<(), Errno> {
+    match found.kernel_error {
+        Some(errno) => Err(errno),
+        None => Ok(()),
+    }
+}
+
+/// mkdir, mkdirat — mkdir(2)
+pub fn mkdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
+    let found = parent(task, directory, path)?;
+    if found.kernel_agrees {
+        return Ok(Answer::Continue);
+    }
+    let mode = task.unsigned(path + 1);
+    let creator = task.creator();
+    task.commit()?;
+    operations::create_directory(&found, mode, &creator)?;
+    Ok(Answer::DONE)
+}
+
+/// mknod, mknodat — mknod(2)
+pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
+    let mut mode = task.unsigned(path + 1);
+    let device = u64::from(task.unsigned(path + 2));
+    if mode & libc::S_IFMT == 0 {
+        mode |= libc::S_IFREG;
+    }
+    let found = parent(task, directory, path)?;
+    if found.kernel_agrees {
+        return Ok(Answer::Continue);
+    }
+    match mode & libc::S_IFMT {
+        libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK => {}
+        libc::S_IFDIR => return Err(Errno::PERM),
+        _ => return Err(Errno::INVAL),
+    }
+    let creator = task.creator();
+    task.commit()?;
+    operations::create_node(&found, mode, device, &creator)?;
+    Ok(Answer::DONE)
+}
+
+/// symlink, symlinkat — symlink(2); `path` is the argument of the new name, the target is argument 0
+pub fn symlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
+    let target = task.path(0)?;
+    if target.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    let found = parent(task, directory, path)?;
+    if found.kernel_agrees {
+        return Ok(Answer::Continue);
+    }
+    task.commit()?;
+    operations::create_symlink(&found, &target, &task.asker())?;
+    Ok(Answer::DONE)
+}
+
+/// link — link(2)
+pub fn link(task: &Task<'_>) -> Result<Answer, Errno> {
+    link_at(task, (libc::AT_FDCWD, 0), (libc::AT_FDCWD, 1), 0)
+}
+
+/// linkat — link(2)
+pub fn linkat(task: &Task<'_>) -> Result<Answer, Errno> {
+    link_at(task, (task.int(0), 1), (task.int(2), 3), task.int(4))
+}
+
+fn link_at(task: &Task<'_>, old: (i32, usize), new: (i32, usize), flags: i32) -> Result<Answer, Errno> {
+    if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::INVAL);
+    }
+    let text = task.path(old.1)?;
+    let (existing, old_on_kernel) = if text.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
+        match target::of_descriptor(task, old.0)? {
+            Target::Kernel => (None, true),
+            Target::Place(place) => (Some(place), false),
+        }
+    } else {
+        let walk = WalkFlags { follow: flags & libc::AT_SYMLINK_FOLLOW != 0, ..WalkFlags::NO_FOLLOW };
+        let found = task.walk(old.0, &text, walk)?;
+        let agrees = found.kernel_agrees;
+        if let (true, Some(errno)) = (agrees, found.kernel_error) {
+            return Err(errno);
+        }
+        (Some(found.existing()?), agrees)
+    };
+    let found = parent(task, new.0, new.1)?;
+    if old_on_kernel && found.kernel_agrees {
+        return Ok(Answer::Continue);
+    }
+    missing_or(&found)?;
+    // A descriptor of Linux's own can't get a name on a mount.
+    let existing = existing.ok_or(Errno::XDEV)?;
+    if existing.kind()? == Kind::Directory {
+        operations::name_to_create(&found)?;
+        return Err(if found.place.is_some() { Errno::EXIST } else { Errno::PERM });
+    }
+    task.commit()?;
+    operations::create_link(&existing, &found, &task.asker())?;
+    Ok(Answer::DONE)
+}
+
+/// unlink — unlink(2)
+pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
+    let found = parent(task, directory, path)?;
+    if found.kernel_agrees {
+        return Ok(Answer::Continue);
+    }
+    task.commit()?;
+    operations::remove_file(&task.table, &found, &task.asker())?;
+    Ok(Answer::DONE)
+}
+
+/// rmdir — rmdir(2)
+pub fn rmdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
+    let found = parent(task, directory, path)?;
+    if found.kernel_agrees {
+        return Ok(Answer::Continue);
+    }
+    task.commit()?;
+    operations::remove_directory(&task.table, &found, &task.asker())?;
+    Ok(Answer::DONE)
+}
+
+/// unlinkat — unlink(2)
+pub fn unlinkat(task: &Task<'_>) -> Result<Answer, Errno> {
+    match task.int(2) {
+        0 => unlink(task, task.int(0), 1),
+        libc::AT_REMOVEDIR => rmdir(task, task.int(0), 1),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// rename, renameat, renameat2 — rename(2)
+pub fn rename(
+    task: &Task<'_>,
+    old_directory: i32,
+    old_path: usize,
+    new_directory: i32,
+    new_path: usize,
+    flags: u32,
+) -> Result<Answer, Errno> {
+    const NOREPLACE: u32 = 1;
+    const EXCHANGE: u32 = 2;
+    const WHITEOUT: u32 = 4;
+    if flags & !(NOREPLACE | EXCHANGE | WHITEOUT) != 0 || flags & EXCHANGE != 0 && flags & (NOREPLACE | WHITEOUT) != 0 {
+        return Err(Errno::INVAL);
+    }
+    let old = parent(task, old_directory, old_path)?;
+    let new = parent(task, new_directory, new_path)?;
+    if old.kernel_agrees && new.kernel_agrees {
+        task.view.directories_changed();
+        return Ok(Answer::Continue);
+    }
+    missing_or(&old)?;
+    missing_or(&new)?;
+    task.commit()?;
+    operations::rename(&task.table, &old, &new, flags, &task.asker())?;
+    task.view.directories_changed();
+    Ok(Answer::DONE)
+}

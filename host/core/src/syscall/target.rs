@@ -1,0 +1,72 @@
+//! From path arguments to the object they name, or to "Linux finds the same".
+
+use crate::task::{Answer, Object, Task};
+use rustix::io::Errno;
+use view_vfs::place::Place;
+use view_vfs::procfs;
+use view_vfs::resolver::{Found, WalkFlags};
+
+/// What a call works on.
+pub enum Target {
+    /// Linux finds the same object: let it do the call.
+    Kernel,
+    /// This one.
+    Place(Place),
+}
+
+/// Resolves an existing object by (`directory`, path at argument `path`). `at_flags` as in the `*at` calls.
+pub fn existing(task: &Task<'_>, directory: i32, path: usize, at_flags: i32) -> Result<Target, Errno> {
+    if task.argument(path) == 0 && at_flags & libc::AT_EMPTY_PATH != 0 {
+        return of_descriptor(task, directory);
+    }
+    let text = task.path(path)?;
+    if text.is_empty() && at_flags & libc::AT_EMPTY_PATH != 0 {
+        return of_descriptor(task, directory);
+    }
+    let follow = at_flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+    by_text(task, directory, &text, follow)
+}
+
+/// The same for a path already read.
+pub fn by_text(task: &Task<'_>, directory: i32, text: &[u8], follow: bool) -> Result<Target, Errno> {
+    let flags = if follow { WalkFlags::FOLLOW } else { WalkFlags::NO_FOLLOW };
+    let found = task.walk(directory, text, flags)?;
+    if found.kernel_agrees {
+        return Ok(Target::Kernel);
+    }
+    // A link below /proc that is to be followed means its object, wherever Linux holds it.
+    found.existing().map(Target::Place)
+}
+
+/// The object of a descriptor (AT_FDCWD: the working directory).
+pub fn of_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target, Errno> {
+    if descriptor == libc::AT_FDCWD {
+        return match task.working_directory()? {
+            place if place.is_plain_host() => Ok(Target::Kernel),
+            place => Ok(Target::Place(place)),
+        };
+    }
+    match task.object(descriptor)? {
+        Object::Backed(_, backed) => Ok(Target::Place(backed.place().clone())),
+        Object::Kernel => Ok(Target::Kernel),
+    }
+}
+
+/// Carries out `act` on the target, or lets Linux do it.
+pub fn on_place(
+    target: Target,
+    act: impl FnOnce(&Place) -> Result<Answer, Errno>,
+) -> Result<Answer, Errno> {
+    match target {
+        Target::Kernel => Ok(Answer::Continue),
+        Target::Place(place) => act(&place),
+    }
+}
+
+/// Is the found object a text below /proc that tells the view's own names?
+pub fn generated(found: &Found) -> Option<(u32, &'static str)> {
+    let path = found.place.as_ref()?.host_path()?;
+    let (task, rest) = procfs::split_task(path)?;
+    let kind = crate::proc_text::KINDS.iter().find(|kind| kind.as_bytes() == rest)?;
+    Some((task, kind))
+}

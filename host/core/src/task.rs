@@ -1,0 +1,323 @@
+//! The calling thread of one intercepted call: its memory, ids, descriptors and working directory.
+//!
+//! Nothing is remembered between calls except what the kernel itself can't change behind our back; ids and
+//! directories are read from /proc when a call needs them.
+//!
+//! Neighbours: `intercept` (makes a task for each notification), `syscall` (uses it). No locks.
+
+use crate::view::{Backed, View};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use view_sys::memory;
+use view_sys::notify::{Listener, Notification};
+use view_vfs::attributes::Identity;
+use view_vfs::credentials::Credentials;
+use view_vfs::mount_table::{MountTable, Namespace};
+use view_vfs::operations::Asker;
+use view_vfs::permission::MAY_EXEC;
+use view_vfs::place::Place;
+use view_vfs::resolver::{Found, Walk, WalkContext, WalkFlags};
+
+/// One intercepted call and who makes it.
+pub struct Task<'v> {
+    /// The view.
+    pub view: &'v View,
+    /// The listener that the call came from.
+    pub listener: &'v Listener,
+    /// The call.
+    pub call: Notification,
+    /// The caller's namespace.
+    pub namespace: Arc<Namespace>,
+    /// Its mount tree, as it was when the call came.
+    pub table: Arc<MountTable>,
+    status: OnceCell<Status>,
+}
+
+/// What an answer tells the kernel.
+#[derive(Debug)]
+pub enum Answer {
+    /// Execute the call as it is.
+    Continue,
+    /// Return this.
+    Value(i64),
+    /// Add this descriptor and return its number.
+    Descriptor {
+        /// The description that the tracee gets.
+        descriptor: OwnedFd,
+        /// O_CLOEXEC
+        close_on_exec: bool,
+    },
+    /// Already answered.
+    Sent,
+}
+
+impl Answer {
+    /// Success of a call that returns 0.
+    pub const DONE: Answer = Answer::Value(0);
+}
+
+/// What a descriptor of a tracee is.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// Something that the view made.
+    Backed(Identity, Arc<Backed>),
+    /// Something of Linux's own.
+    Kernel,
+}
+
+/// Fields of /proc/TID/status.
+#[derive(Debug, Clone)]
+struct Status {
+    process: u32,
+    umask: u32,
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl<'v> Task<'v> {
+    /// A task for a notification.
+    pub fn new(view: &'v View, listener: &'v Listener, call: Notification) -> Self {
+        let namespace = view.namespace_of(call.tid);
+        let table = namespace.table();
+        Self { view, listener, call, namespace, table, status: OnceCell::new() }
+    }
+
+    /// Argument `index` as a 64-bit value (an address or a length).
+    pub fn argument(&self, index: usize) -> u64 {
+        self.call.arguments[index]
+    }
+
+    /// Argument `index` as an `int`: the upper half of the register is not looked at, as in the kernel.
+    pub fn int(&self, index: usize) -> i32 {
+        self.call.arguments[index] as i32
+    }
+
+    /// Argument `index` as an `unsigned int`.
+    pub fn unsigned(&self, index: usize) -> u32 {
+        self.call.arguments[index] as u32
+    }
+
+    /// A path argument.
+    pub fn path(&self, index: usize) -> Result<Vec<u8>, Errno> {
+        memory::read_path(self.call.tid, self.argument(index))
+    }
+
+    /// Writes to the tracee.
+    pub fn write(&self, address: u64, data: &[u8]) -> Result<(), Errno> {
+        memory::write(self.call.tid, address, data)
+    }
+
+    /// Before an effect: is the caller still waiting, so that what was read is of this very call?
+    pub fn commit(&self) -> Result<(), Errno> {
+        if self.listener.is_waiting(self.call.id) { Ok(()) } else { Err(Errno::SRCH) }
+    }
+
+    fn status(&self) -> &Status {
+        self.status.get_or_init(|| read_status(self.call.tid))
+    }
+
+    /// Who asks, for checks and creation.
+    pub fn asker(&self) -> Asker {
+        Asker { credentials: self.credentials(), umask: 0 }
+    }
+
+    /// Who creates: with the caller's umask.
+    pub fn creator(&self) -> Asker {
+        Asker { credentials: self.credentials(), umask: self.status().umask }
+    }
+
+    fn credentials(&self) -> Credentials {
+        // Unprivileged tracees can't change their ids: they are the supervisor's own.
+        if !self.view.credentials.is_privileged {
+            return self.view.credentials.clone();
+        }
+        let status = self.status();
+        Credentials {
+            uid: status.uid,
+            gid: status.gid,
+            groups: status.groups.as_slice().into(),
+            is_privileged: status.uid == 0,
+        }
+    }
+
+    /// A path of this thread's /proc directory, for one of its descriptors.
+    pub fn descriptor_link(&self, descriptor: i32) -> String {
+        format!("/proc/{}/fd/{descriptor}", self.call.tid)
+    }
+
+    /// What a descriptor is. `EBADF` when it is none.
+    pub fn object(&self, descriptor: i32) -> Result<Object, Errno> {
+        if descriptor < 0 {
+            return Err(Errno::BADF);
+        }
+        if self.view.backings.is_empty() {
+            return Ok(Object::Kernel);
+        }
+        match rustix::fs::stat(self.descriptor_link(descriptor)) {
+            Ok(stat) => Ok(self.by_identity(stat.st_dev, stat.st_ino)),
+            Err(Errno::NOENT) => Err(Errno::BADF),
+            Err(_) => Ok(Object::Kernel),
+        }
+    }
+
+    fn by_identity(&self, device: u64, inode: u64) -> Object {
+        let identity = Identity { device, inode };
+        match self.view.backings.find(identity) {
+            Some(backed) => Object::Backed(identity, backed),
+            None => Object::Kernel,
+        }
+    }
+
+    /// Is the descriptor opened with O_PATH?
+    pub fn is_path_only(&self, descriptor: i32) -> bool {
+        self.descriptor_flags(descriptor).is_some_and(|flags| flags & libc::O_PATH != 0)
+    }
+
+    /// The open flags of a descriptor, as fcntl(F_GETFL) tells them.
+    pub fn descriptor_flags(&self, descriptor: i32) -> Option<i32> {
+        let text = std::fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", self.call.tid)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        i32::from_str_radix(line.trim(), 8).ok()
+    }
+
+    /// The working directory.
+    pub fn working_directory(&self) -> Result<Place, Errno> {
+        let link = format!("/proc/{}/cwd", self.call.tid);
+        self.place_at_link(&link)
+    }
+
+    fn place_at_link(&self, link: &str) -> Result<Place, Errno> {
+        if !self.view.backings.is_empty()
+            && let Ok(stat) = rustix::fs::stat(link)
+            && let Object::Backed(_, backed) = self.by_identity(stat.st_dev, stat.st_ino)
+        {
+            return Ok(backed.place().clone());
+        }
+        let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
+        Ok(Place::Host { mount: self.table.root().clone(), path })
+    }
+
+    /// Where a path relative to `directory` (AT_FDCWD or a descriptor) begins.
+    pub fn start(&self, directory: i32) -> Result<Place, Errno> {
+        if directory == libc::AT_FDCWD {
+            return self.working_directory();
+        }
+        if directory < 0 {
+            return Err(Errno::BADF);
+        }
+        match self.place_at_link(&self.descriptor_link(directory)) {
+            Err(Errno::NOENT) => Err(Errno::BADF),
+            Ok(place @ Place::Host { .. }) if place.host_path().is_some_and(|path| path.first() != Some(&b'/')) => {
+                Err(Errno::NOTDIR)
+            }
+            other => other,
+        }
+    }
+
+    /// Walks a path relative to `directory`.
+    pub fn walk(&self, directory: i32, path: &[u8], flags: WalkFlags) -> Result<Found, Errno> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let start = if path[0] == b'/' && !flags.beneath && !flags.in_root {
+            self.table.root().root_place()
+        } else {
+            self.start(directory)?
+        };
+        Walk::new(self.table.clone(), self, flags, &start).run(&start, path)
+    }
+
+    /// Opens the tracee's own description of `descriptor` (shares position and flags). `ENOSYS` where pidfd_getfd
+    /// is refused.
+    pub fn description(&self, descriptor: i32) -> Result<OwnedFd, Errno> {
+        if !self.view.abilities.can_get_descriptors {
+            return Err(Errno::NOSYS);
+        }
+        let process = rustix::process::Pid::from_raw(self.status().process as i32).ok_or(Errno::SRCH)?;
+        let pidfd = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
+        rustix::process::pidfd_getfd(&pidfd, descriptor, rustix::process::PidfdGetfdFlags::empty())
+    }
+
+    /// Thread group id.
+    pub fn process(&self) -> u32 {
+        self.status().process
+    }
+}
+
+impl WalkContext for Task<'_> {
+    fn process_id(&self) -> u32 {
+        self.status().process
+    }
+
+    fn thread_id(&self) -> u32 {
+        self.call.tid
+    }
+
+    fn place_of(&self, device: u64, inode: u64) -> Option<Place> {
+        match self.by_identity(device, inode) {
+            Object::Backed(_, backed) => Some(backed.place().clone()),
+            Object::Kernel => None,
+        }
+    }
+
+    fn may_search(&self, directory: &Place) -> Result<(), Errno> {
+        match directory {
+            Place::Node { mount, dentry } if mount.flags().default_permissions => {
+                dentry.check_access(&self.asker().on(mount), MAY_EXEC)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read_status(thread: u32) -> Status {
+    let mut status = Status { process: thread, umask: 0o022, uid: 0, gid: 0, groups: Vec::new() };
+    let path = format!("/proc/{thread}/status");
+    let Ok(file) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+        return status;
+    };
+    let mut buffer = [0u8; 2048];
+    let count = rustix::io::read(&file, &mut buffer).unwrap_or(0);
+    let text = String::from_utf8_lossy(&buffer[..count]);
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let mut numbers = value.split_ascii_whitespace();
+        match key {
+            "Tgid" => status.process = numbers.next().and_then(|n| n.parse().ok()).unwrap_or(thread),
+            "Umask" => {
+                status.umask = numbers.next().and_then(|n| u32::from_str_radix(n, 8).ok()).unwrap_or(0o022);
+            }
+            // real, effective, saved, file system: the last one counts for files.
+            "Uid" => status.uid = numbers.nth(3).and_then(|n| n.parse().ok()).unwrap_or(status.uid),
+            "Gid" => status.gid = numbers.nth(3).and_then(|n| n.parse().ok()).unwrap_or(status.gid),
+            "Groups" => status.groups = numbers.filter_map(|n| n.parse().ok()).collect(),
+            _ => {}
+        }
+    }
+    status
+}
+
+fn status_number(id: u32, wanted: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(wanted))?.trim().parse().ok()
+}
+
+/// The thread group of a thread, if it lives.
+pub fn process_of(thread: u32) -> Option<u32> {
+    status_number(thread, "Tgid:")
+}
+
+/// The parent of a process, if it lives.
+pub fn parent_of(process: u32) -> Option<u32> {
+    status_number(process, "PPid:")
+}
+
+/// Attributes of a host object by path, not following a link (for messages and checks).
+pub fn host_identity(path: &[u8]) -> Option<Identity> {
+    let stat = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(Identity { device: stat.st_dev, inode: stat.st_ino })
+}

@@ -1,0 +1,209 @@
+//! One running view: everything the supervisor keeps.
+//!
+//! Receivers share it by reference. What a descriptor of a tracee stands for is kept by identity of its backing
+//! object, so nothing here follows fork, dup or close.
+//!
+//! Neighbours: `intercept` (calls come in), `syscall` (uses all of it), `mounting` (changes the namespaces).
+//! Lock order: `namespaces` and `special_nodes` are leaves.
+
+use crate::control::modules::Modules;
+use crate::control::protocol::LogLevel;
+use crate::private_directory::PrivateDirectory;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use view_vfs::attributes::Identity;
+use view_vfs::backing::Backings;
+use view_vfs::marker::Markers;
+use view_vfs::mount_table::Namespace;
+use view_vfs::page_cache::PageCache;
+use view_vfs::place::Place;
+
+/// What a kernel object that the view made stands for.
+#[derive(Debug)]
+pub enum Backed {
+    /// A regular file of a module.
+    File(Place),
+    /// A marker directory: an opened or entered directory, or another object opened with O_PATH.
+    Marker(OpenDirectory),
+}
+
+impl Backed {
+    /// The object.
+    pub fn place(&self) -> &Place {
+        match self {
+            Backed::File(place) => place,
+            Backed::Marker(directory) => &directory.place,
+        }
+    }
+}
+
+/// An open file description of a directory.
+#[derive(Debug)]
+pub struct OpenDirectory {
+    /// The directory.
+    pub place: Place,
+    /// Where the next getdents64(2) goes on, on hosts where the description's own position can't be reached.
+    pub position: Mutex<u64>,
+}
+
+/// What this host allows, found out once at the start.
+#[derive(Debug, Clone, Copy)]
+pub struct HostAbilities {
+    /// pidfd_getfd(2) on a tracee works.
+    pub can_get_descriptors: bool,
+}
+
+/// One running view.
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// Lets calls of the launcher and injected calls through the filter.
+    pub cookie: u64,
+    /// The outermost namespace.
+    pub namespace: Arc<Namespace>,
+    /// Which place a kernel object stands for.
+    pub backings: Backings<Arc<Backed>>,
+    /// Directories that stand for directories.
+    pub markers: Arc<Markers>,
+    /// Files that stand for files.
+    pub page_cache: Arc<PageCache>,
+    /// Filesystem types.
+    pub modules: Arc<dyn Modules>,
+    /// What the host allows.
+    pub abilities: HostAbilities,
+    /// Real nodes for FIFOs and sockets of modules, and names for programs being executed.
+    pub private: PrivateDirectory,
+    /// Ids of the supervisor, which all tracees share unless it is root.
+    pub credentials: view_vfs::credentials::Credentials,
+    /// What is said on stderr.
+    pub log_level: LogLevel,
+    /// Real nodes of FIFOs and sockets: (device, inode) of the module's inode to a path in `private`.
+    pub special_nodes: Mutex<HashMap<Identity, Vec<u8>>>,
+    /// Child namespaces: the process at their root.
+    namespaces: RwLock<Vec<(u32, Arc<Namespace>)>>,
+    /// Changes whenever a directory of a tracee changes, so that nothing remembered about it is believed.
+    pub directory_epoch: AtomicU64,
+    /// Calls that a receiver took before the signal of the same thread returned; see `syscall::signal`.
+    pub received: crate::syscall::signal::Received,
+}
+
+impl View {
+    /// Everything a view keeps, with nothing mounted.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        name: String,
+        cookie: u64,
+        namespace: Arc<Namespace>,
+        page_cache: Arc<PageCache>,
+        modules: Arc<dyn Modules>,
+        abilities: HostAbilities,
+        log_level: LogLevel,
+    ) -> Result<Arc<Self>, rustix::io::Errno> {
+        let private = PrivateDirectory::new()?;
+        let own: Arc<OnceLock<Weak<View>>> = Arc::default();
+        let known = own.clone();
+        let markers = Markers::new(Box::new(move |identity| {
+            if let Some(view) = known.get().and_then(Weak::upgrade) {
+                view.backings.remove(identity);
+            }
+        }))?;
+        let view = Arc::new(View {
+            name,
+            cookie,
+            namespace,
+            backings: Backings::new(),
+            markers,
+            page_cache,
+            modules,
+            abilities,
+            private,
+            credentials: view_vfs::credentials::Credentials::current(),
+            log_level,
+            special_nodes: Mutex::new(HashMap::new()),
+            namespaces: RwLock::new(Vec::new()),
+            directory_epoch: AtomicU64::new(0),
+            received: crate::syscall::signal::Received::default(),
+        });
+        let _ = own.set(Arc::downgrade(&view));
+        Ok(view)
+    }
+
+    /// Is the view still equal to the host, so that every call may go on as it is?
+    pub fn is_idle(&self) -> bool {
+        self.backings.is_empty() && self.namespaces.read().is_empty() && self.namespace.table().is_empty()
+    }
+
+    /// Makes `process` the root of a child namespace.
+    pub fn add_namespace(&self, process: u32, namespace: Arc<Namespace>) {
+        let mut namespaces = self.namespaces.write();
+        namespaces.retain(|(root, _)| crate::task::parent_of(*root).is_some() && *root != process);
+        namespaces.push((process, namespace));
+    }
+
+    /// The namespace of a thread: that of the nearest ancestor which is the root of one.
+    pub fn namespace_of(&self, thread: u32) -> Arc<Namespace> {
+        let namespaces = self.namespaces.read();
+        if namespaces.is_empty() {
+            return self.namespace.clone();
+        }
+        let mut process = crate::task::process_of(thread);
+        // A chain of ancestors is finite; the bound only guards against a tree that changes under us.
+        for _ in 0..4096 {
+            let Some(id) = process else { break };
+            if let Some((_, namespace)) = namespaces.iter().find(|(root, _)| *root == id) {
+                return namespace.clone();
+            }
+            process = crate::task::parent_of(id).filter(|&parent| parent > 1);
+        }
+        self.namespace.clone()
+    }
+
+    /// All namespaces.
+    pub fn all_namespaces(&self) -> Vec<Arc<Namespace>> {
+        let mut all = vec![self.namespace.clone()];
+        all.extend(self.namespaces.read().iter().map(|(_, namespace)| namespace.clone()));
+        all
+    }
+
+    /// Remembers what a marker stands for.
+    pub fn register_marker(&self, identity: Identity, place: Place) {
+        let directory = OpenDirectory { place, position: Mutex::new(0) };
+        self.backings.register(identity, Arc::new(Backed::Marker(directory)));
+    }
+
+    /// Remembers what a file stands for.
+    pub fn register_file(&self, identity: Identity, place: Place) {
+        self.backings.register(identity, Arc::new(Backed::File(place)));
+        if self.backings.len() >= 512 && self.backings.len() % 256 == 0 {
+            self.collect();
+        }
+    }
+
+    /// Forgets files that no process has open.
+    pub fn collect(&self) {
+        self.backings.retain(|_, backed| match &**backed {
+            Backed::File(Place::Node { dentry, .. }) => dentry.is_opened_elsewhere(),
+            Backed::File(Place::Host { .. }) | Backed::Marker(_) => true,
+        });
+    }
+
+    /// Tells the working directories may have changed.
+    pub fn directories_changed(&self) {
+        self.directory_epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Removes what the view made for itself on the host; its last act.
+    pub fn remove_private_files(&self) {
+        let _ = std::fs::remove_dir_all(self.private.path());
+        self.markers.remove_directory();
+    }
+
+    /// Says a line on stderr, if the level asks for it.
+    pub fn say(&self, level: LogLevel, line: &str) {
+        if level <= self.log_level {
+            crate::say(line);
+        }
+    }
+}

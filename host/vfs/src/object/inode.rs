@@ -1,0 +1,283 @@
+//! [`Inode`]: what a name means, with its cached attributes and the references it owes to the module.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use fuse_compat::{INodeNo, InitFlags, sync};
+use parking_lot::{Mutex, RwLock};
+use rustix::io::Errno;
+
+use super::clock::{self, Expiry};
+use super::dentry::Dentry;
+use super::directory::Listing;
+use super::instance::{Instance, Operation};
+use super::module_error;
+use crate::attributes::{Attributes, Kind};
+use crate::page_cache::FileKey;
+use crate::permission::{ACCESS_LIST_ATTRIBUTE, AccessList};
+
+/// One object of a module, analogous to Linux's `struct inode`. Forgotten by the module when the last user drops it.
+pub struct Inode {
+    instance: Arc<Instance>,
+    number: INodeNo,
+    kind: Kind,
+    references: AtomicU64,
+    attributes: RwLock<CachedAttributes>,
+    /// A descriptor of the module was handed out for writing: size and times change without our knowing.
+    changes_natively: AtomicBool,
+    /// Made by O_TMPFILE without O_EXCL and not linked yet: may get its first name (Linux: `I_LINKABLE`).
+    is_linkable: AtomicBool,
+    link_target: OnceLock<Arc<[u8]>>,
+    access_list: RwLock<Option<CachedAccessList>>,
+    directory: Option<Box<DirectoryState>>,
+}
+
+/// What only directories have.
+#[derive(Default)]
+pub(super) struct DirectoryState {
+    /// The last dentry made for it.
+    pub(super) alias: Mutex<Weak<Dentry>>,
+    /// The last complete listing.
+    pub(super) listing: Mutex<Option<Arc<Listing>>>,
+    /// Counts changes made through us.
+    pub(super) generation: AtomicU64,
+}
+
+struct CachedAttributes {
+    value: Attributes,
+    expiry: Expiry,
+}
+
+struct CachedAccessList {
+    list: Option<Arc<AccessList>>,
+    expiry: Expiry,
+}
+
+impl Inode {
+    pub(super) fn new(
+        instance: Arc<Instance>,
+        number: INodeNo,
+        attributes: &Attributes,
+        expiry: Expiry,
+        references: u64,
+    ) -> Inode {
+        let kind = attributes.kind();
+        Inode {
+            instance,
+            number,
+            kind,
+            references: AtomicU64::new(references),
+            attributes: RwLock::new(CachedAttributes {
+                value: *attributes,
+                expiry,
+            }),
+            changes_natively: AtomicBool::new(false),
+            is_linkable: AtomicBool::new(false),
+            link_target: OnceLock::new(),
+            access_list: RwLock::new(None),
+            directory: (kind == Kind::Directory).then(Box::default),
+        }
+    }
+
+    /// The instance it belongs to.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// Its number.
+    pub fn number(&self) -> INodeNo {
+        self.number
+    }
+
+    /// Its kind, which never changes.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Names it in the page cache.
+    pub(super) fn file_key(&self) -> FileKey {
+        FileKey {
+            device: self.instance.device(),
+            inode: self.number.0,
+        }
+    }
+
+    pub(super) fn add_references(&self, count: u64) {
+        self.references.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What only directories have.
+    pub(super) fn directory(&self) -> Option<&DirectoryState> {
+        self.directory.as_deref()
+    }
+
+    /// The attributes, from the cache while the module allows it.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub fn attributes(&self) -> Result<Attributes, Errno> {
+        {
+            let cached = self.attributes.read();
+            if clock::is_fresh(cached.expiry) && !self.changes_natively.load(Ordering::Relaxed) {
+                return Ok(cached.value);
+            }
+        }
+        let seen = self.instance.changes();
+        let answer = sync::getattr(
+            self.instance.module(),
+            &self.instance.own_request(),
+            self.number,
+            None,
+        )
+        .map_err(module_error)?;
+        let attributes = Attributes::from_file_attr(&answer.attr, self.instance.device());
+        if attributes.kind() != self.kind {
+            return Err(Errno::IO);
+        }
+        self.store_attributes(&attributes, self.instance.expiry(answer.ttl), seen);
+        Ok(attributes)
+    }
+
+    /// The last known attributes, however old. For what never changes, and for checks that the module repeats.
+    pub(super) fn last_attributes(&self) -> Attributes {
+        self.attributes.read().value
+    }
+
+    /// Caches attributes, unless something changed since `seen` was read.
+    pub(super) fn store_attributes(&self, attributes: &Attributes, expiry: Expiry, seen: u64) {
+        let mut cached = self.attributes.write();
+        if self.instance.changes() == seen {
+            cached.value = *attributes;
+            cached.expiry = expiry;
+        }
+    }
+
+    /// Records the module's answer to a change.
+    pub(super) fn attributes_changed(&self, attributes: &Attributes, expiry: Expiry) {
+        let mut cached = self.attributes.write();
+        self.instance.count_change();
+        cached.value = *attributes;
+        cached.expiry = expiry;
+    }
+
+    /// Something changed: the module is asked again.
+    pub(super) fn expire_attributes(&self) {
+        let mut cached = self.attributes.write();
+        self.instance.count_change();
+        cached.expiry = clock::EXPIRED;
+    }
+
+    /// A writable descriptor of the file was handed out.
+    pub(super) fn set_changes_natively(&self) {
+        self.changes_natively.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_linkable(&self, is_linkable: bool) {
+        self.is_linkable.store(is_linkable, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_linkable(&self) -> bool {
+        self.is_linkable.load(Ordering::Relaxed)
+    }
+
+    /// A name in this directory changed.
+    pub(super) fn directory_changed(&self) {
+        if let Some(directory) = &self.directory {
+            directory.generation.fetch_add(1, Ordering::Release);
+        }
+        self.expire_attributes();
+    }
+
+    /// The target of a symbolic link.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is none; those of the module.
+    pub fn read_link(&self) -> Result<Arc<[u8]>, Errno> {
+        if self.kind != Kind::Symlink {
+            return Err(Errno::INVAL);
+        }
+        if let Some(target) = self.link_target.get() {
+            return Ok(Arc::clone(target));
+        }
+        let target = sync::readlink(
+            self.instance.module(),
+            &self.instance.own_request(),
+            self.number,
+        )
+        .map_err(module_error)?;
+        let target: Arc<[u8]> = Arc::from(target);
+        let may_cache = self.instance.is_immutable()
+            || self.instance.has_requested(InitFlags::FUSE_CACHE_SYMLINKS);
+        if may_cache {
+            return Ok(Arc::clone(self.link_target.get_or_init(|| target)));
+        }
+        Ok(target)
+    }
+
+    /// The access list, when the module has one for this inode.
+    ///
+    /// # Errors
+    /// Those of the module, except that it has none.
+    pub(super) fn access_list(&self) -> Result<Option<Arc<AccessList>>, Errno> {
+        /// Longer lists than an extended attribute can hold do not exist.
+        const LARGEST_VALUE: u32 = 65536;
+        if self.instance.lacks(Operation::GetXattr) {
+            return Ok(None);
+        }
+        if let Some(cached) = &*self.access_list.read()
+            && clock::is_fresh(cached.expiry)
+        {
+            return Ok(cached.list.clone());
+        }
+        let expiry = self.attributes.read().expiry;
+        let answer = sync::getxattr(
+            self.instance.module(),
+            &self.instance.own_request(),
+            self.number,
+            super::lookup::os_str(ACCESS_LIST_ATTRIBUTE),
+            LARGEST_VALUE,
+        );
+        let list = match answer {
+            Ok(fuse_compat::XattrOut::Data(value)) => {
+                Some(Arc::new(AccessList::parse(&value).ok_or(Errno::IO)?))
+            }
+            Ok(fuse_compat::XattrOut::Size(_)) => None,
+            Err(fuse_compat::Errno::ENOSYS) => {
+                self.instance.note_missing(Operation::GetXattr);
+                None
+            }
+            Err(fuse_compat::Errno::ENODATA | fuse_compat::Errno::EOPNOTSUPP) => None,
+            Err(error) => return Err(module_error(error)),
+        };
+        *self.access_list.write() = Some(CachedAccessList {
+            list: list.clone(),
+            expiry,
+        });
+        Ok(list)
+    }
+
+    /// Extended attributes or the mode changed.
+    pub(super) fn expire_access_list(&self) {
+        *self.access_list.write() = None;
+    }
+}
+
+impl Drop for Inode {
+    fn drop(&mut self) {
+        if self.kind == Kind::RegularFile && !self.instance.is_immutable() {
+            self.instance.page_cache().forget_file(self.file_key());
+        }
+        self.instance
+            .forget(self.number, self.references.load(Ordering::Relaxed));
+    }
+}
+
+impl fmt::Debug for Inode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inode")
+            .field("number", &self.number.0)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}

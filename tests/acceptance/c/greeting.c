@@ -1,0 +1,5 @@
+/* A library of one function, found by $ORIGIN beside the program. */
+const char *greeting(void)
+{
+	return "hello from the image";
+}

@@ -1,0 +1,294 @@
+//! The test steps, in their order.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::command::{command, output};
+use crate::test::{Context, Counts};
+use crate::{Result, project, user};
+
+/// One step.
+pub struct Step {
+    /// What the command line calls it; for a script also its file name.
+    pub name: &'static str,
+    /// One line for a person.
+    pub about: &'static str,
+    /// Runs it.
+    pub run: fn(&Context, &Step) -> Result<Counts>,
+}
+
+/// All steps.
+pub const STEPS: [Step; 17] = [
+    Step {
+        name: "format",
+        about: "cargo fmt --check",
+        run: format,
+    },
+    Step {
+        name: "clippy",
+        about: "cargo clippy, warnings denied",
+        run: clippy,
+    },
+    Step {
+        name: "unit",
+        about: "tests inside the crates",
+        run: unit,
+    },
+    Step {
+        name: "machine",
+        about: "what the test user may not do",
+        run: script,
+    },
+    Step {
+        name: "docs",
+        about: "generated documents are up to date",
+        run: script,
+    },
+    Step {
+        name: "tracees",
+        about: "small programs, natively and in a view",
+        run: rust_tests,
+    },
+    Step {
+        name: "lifecycle",
+        about: "views begin and end as they should",
+        run: rust_tests,
+    },
+    Step {
+        name: "equality",
+        about: "every image equals the source tree",
+        run: script,
+    },
+    Step {
+        name: "programs",
+        about: "unmodified programs on a mount, as natively",
+        run: script,
+    },
+    Step {
+        name: "compile",
+        about: "C projects on a mount, as natively",
+        run: script,
+    },
+    Step {
+        name: "python",
+        about: "Python's own tests in a view, as natively",
+        run: script,
+    },
+    Step {
+        name: "exec",
+        about: "programs on a mount, started in every way",
+        run: script,
+    },
+    Step {
+        name: "container",
+        about: "inside a container with a stock seccomp profile",
+        run: root_script,
+    },
+    Step {
+        name: "mutated",
+        about: "damaged images",
+        run: mutated,
+    },
+    Step {
+        name: "views",
+        about: "several views, nested views, ends by force",
+        run: script,
+    },
+    Step {
+        name: "signals",
+        about: "signals under load",
+        run: signals,
+    },
+    Step {
+        name: "stress",
+        about: "200 processes in one view",
+        run: script,
+    },
+];
+
+/// The step of that name.
+pub fn find(name: &str) -> Result<&'static Step> {
+    STEPS
+        .iter()
+        .find(|step| step.name == name)
+        .ok_or_else(|| format!("no step {name}; `cargo xtask steps` lists them"))
+}
+
+/// Prints the steps.
+pub fn list() {
+    for step in &STEPS {
+        println!("{:<12} {}", step.name, step.about);
+    }
+}
+
+const PASSED: Counts = Counts {
+    passed: 1,
+    failed: 0,
+};
+const FAILED: Counts = Counts {
+    passed: 0,
+    failed: 1,
+};
+
+fn limit(context: &Context) -> Duration {
+    Duration::from_secs(if context.full { 7200 } else { 900 })
+}
+
+fn format(_: &Context, _: &Step) -> Result<Counts> {
+    let status = project::cargo()
+        .args(["fmt", "--all", "--check"])
+        .status()
+        .map_err(|error| format!("cargo fmt: {error}"))?;
+    Ok(if status.success() { PASSED } else { FAILED })
+}
+
+fn clippy(_: &Context, _: &Step) -> Result<Counts> {
+    let status = project::cargo()
+        .args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .status()
+        .map_err(|error| format!("cargo clippy: {error}"))?;
+    Ok(if status.success() { PASSED } else { FAILED })
+}
+
+fn unit(context: &Context, step: &Step) -> Result<Counts> {
+    let mut cargo = project::cargo();
+    cargo.args([
+        "test",
+        "--quiet",
+        "--workspace",
+        "--exclude",
+        "view-tests",
+        "--no-fail-fast",
+    ]);
+    context.count(step.name, &mut cargo, limit(context))
+}
+
+/// Runs `tests/acceptance/NAME.sh` as the test user.
+fn script(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let mut command = user::as_test_user(&context.environment(&work)?)?;
+    command
+        .arg("sh")
+        .arg(script_path(context, step.name))
+        .current_dir(&work);
+    context.count(step.name, &mut command, limit(context))
+}
+
+/// Runs `tests/acceptance/NAME.sh` as root, for what only root can set up; the script drops privileges itself.
+fn root_script(context: &Context, step: &Step) -> Result<Counts> {
+    if !project::is_root() {
+        return Err("only root can set this up".to_owned());
+    }
+    let work = context.work(step.name)?;
+    let (uid, gid) = user::ids()?;
+    let mut command = command("sh");
+    command
+        .arg(script_path(context, step.name))
+        .current_dir(&work)
+        .envs(context.environment(&work)?);
+    command
+        .env("TEST_UID", uid.to_string())
+        .env("TEST_GID", gid.to_string());
+    context.count(step.name, &mut command, limit(context))
+}
+
+fn script_path(context: &Context, name: &str) -> PathBuf {
+    context
+        .scratch
+        .join("checkout/tests/acceptance")
+        .join(format!("{name}.sh"))
+}
+
+/// Builds the test program NAME of the crate view-tests and runs it as the test user.
+fn rust_tests(context: &Context, step: &Step) -> Result<Counts> {
+    rust_program(context, step.name, step.name, &[], &[])
+}
+
+fn rust_program(
+    context: &Context,
+    step: &str,
+    program: &str,
+    arguments: &[&str],
+    more: &[(&'static str, String)],
+) -> Result<Counts> {
+    let built = output(project::cargo().args([
+        "test",
+        "--quiet",
+        "-p",
+        "view-tests",
+        "--test",
+        program,
+        "--no-run",
+        "--message-format=json",
+    ]))?;
+    let binary = executable(&built, program)
+        .ok_or_else(|| format!("cargo built no test program {program}"))?;
+    let checkout = context.scratch.join("checkout/tests");
+    let copy = context
+        .scratch
+        .join("checkout")
+        .join(format!("test-{program}"));
+    std::fs::copy(&binary, &copy).map_err(|error| format!("{binary}: {error}"))?;
+    let work = context.work(step)?;
+    let mut environment = context.environment(&work)?;
+    environment.push((
+        "CARGO_MANIFEST_DIR",
+        checkout.to_string_lossy().into_owned(),
+    ));
+    environment.extend_from_slice(more);
+    let mut command = user::as_test_user(&environment)?;
+    command.arg(&copy).args(arguments).current_dir(&checkout);
+    context.count(step, &mut command, limit(context))
+}
+
+/// Finds the test program in cargo's JSON messages.
+fn executable(messages: &str, name: &str) -> Option<String> {
+    let wanted = format!("\"name\":\"{name}\"");
+    messages
+        .lines()
+        .filter(|line| line.contains(&wanted) && line.contains("\"kind\":[\"test\"]"))
+        .find_map(|line| {
+            Some(
+                line.split_once("\"executable\":\"")?
+                    .1
+                    .split_once('"')?
+                    .0
+                    .to_owned(),
+            )
+        })
+}
+
+/// The image reader's own test with many mutations, then damaged images through the binary.
+fn mutated(context: &Context, step: &Step) -> Result<Counts> {
+    let mut cargo = project::cargo();
+    cargo.args(["test", "--quiet", "--release", "-p", "view-ext", "mutat"]);
+    cargo.env(
+        "VIEW_MUTATIONS",
+        if context.full { "100000" } else { "10000" },
+    );
+    let mut counts = context.count("mutated-reader", &mut cargo, limit(context))?;
+    counts += script(context, step)?;
+    Ok(counts)
+}
+
+/// The signal tracees many times over, then pipelines and a Go program under load.
+fn signals(context: &Context, step: &Step) -> Result<Counts> {
+    let rounds = if context.full { "1000" } else { "100" };
+    let mut counts = rust_program(
+        context,
+        "signal-tracees",
+        "tracees",
+        &["signal"],
+        &[("VIEW_ROUNDS", rounds.to_owned())],
+    )?;
+    counts += script(context, step)?;
+    Ok(counts)
+}
