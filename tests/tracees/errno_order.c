@@ -33,7 +33,7 @@ static void test(void)
     CHECK_ERRNO(open(in("d/new"), O_CREAT | O_EXCL | O_WRONLY, 0600), EACCES);
     CHECK_ERRNO(symlink("x", in("d/new")), EACCES);
     CHECK_ERRNO(rename(in("f"), in("d/new")), EACCES);
-    CHECK_ERRNO(mknod(in("d/new"), S_IFCHR | 0600, 0), EPERM);
+    CHECK_ERRNO(mknod(in("d/new"), S_IFCHR | 0600, 0), EACCES);
     CHECK_OK(chmod(in("d"), 0755));
     // Not an own file's directory.
     CHECK_ERRNO2(mkdir("/etc/view-test-dir", 0700), EACCES, EROFS);
@@ -41,7 +41,7 @@ static void test(void)
     CHECK_ERRNO(open("/etc", O_CREAT | O_WRONLY, 0600), EISDIR);
     CHECK_ERRNO2(unlink("/etc/passwd"), EACCES, EROFS);
     CHECK_ERRNO2(rename("/etc/passwd", "/etc/view-test-x"), EACCES, EROFS);
-    CHECK_ERRNO(rmdir("/proc"), EBUSY);
+    CHECK_ERRNO2(rmdir("/proc"), EACCES, EROFS);
 
     // Descriptors: EBADF before anything about the path; ENOTSOCK before addresses; flags before descriptors where Linux does so.
     CHECK_ERRNO(openat(-1, "x", O_RDONLY), EBADF);
@@ -53,7 +53,7 @@ static void test(void)
     struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "x"};
     CHECK_ERRNO(bind(f, (struct sockaddr *)&a, sizeof a), ENOTSOCK);
     CHECK_ERRNO(connect(f, (struct sockaddr *)&a, sizeof a), ENOTSOCK);
-    CHECK_ERRNO(connect(f, (void *)8, sizeof a), ENOTSOCK);
+    CHECK_ERRNO2(connect(f, (void *)8, sizeof a), ENOTSOCK, EFAULT); // newer kernels copy the address first
     CHECK_ERRNO(connect(-1, (struct sockaddr *)&a, sizeof a), EBADF);
     CHECK_ERRNO(getsockname(f, (void *)8, (void *)8), ENOTSOCK);
 

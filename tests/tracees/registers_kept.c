@@ -56,7 +56,7 @@ static void test(void)
         fd = CALL(SYS_openat, AT_FDCWD, "..", O_PATH, 0);
         CHECK(fd >= 0);
         CHECK_EQ(CALL(SYS_fchdir, fd, 0, 0, 0), 0);
-        CHECK_EQ(CALL(SYS_renameat2, AT_FDCWD, "f", AT_FDCWD, "g"), 0);
+        CHECK_EQ(CALL(SYS_renameat, AT_FDCWD, "f", AT_FDCWD, "g"), 0);
         CHECK_EQ(CALL(SYS_unlink, "g", 0, 0, 0), 0);
         CHECK_EQ(CALL(SYS_close, fd, 0, 0, 0), 0);
         CHECK_EQ(CALL(SYS_execve, in("nope"), 0, 0, 0), -ENOENT);

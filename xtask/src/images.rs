@@ -111,6 +111,12 @@ pub fn task() -> Result<()> {
         tree::build_bench(&directory.join("tree"), user::ids()?)?;
         make(stage, "ext4", &[], "64M", "8000", &directory.join("tree"))
     })?;
+    part(&fixtures, "damage", |stage| {
+        let small = fixtures.join("damage-tree");
+        clear(&small)?;
+        tree::build_small(&small)?;
+        make(stage, "ext4", &["-b", "1024"], "6M", "1600", &small)
+    })?;
     println!("images: complete in {}", fixtures.display());
     Ok(())
 }
@@ -206,15 +212,26 @@ fn mend_sizes(image: &Path, tree: &Path) -> Result<()> {
             let metadata = at(&path, path.symlink_metadata())?;
             if metadata.is_dir() {
                 pending.push(path);
-            } else if metadata.is_file() && metadata.len() > 0 && ends_in_zeros(&path, metadata.len())? {
+            } else if metadata.is_file()
+                && metadata.len() > 0
+                && ends_in_zeros(&path, metadata.len())?
+            {
                 let name = path.strip_prefix(tree).unwrap_or(&path).display();
-                requests.push_str(&format!("set_inode_field /{name} size {}\n", metadata.len()));
+                requests.push_str(&format!(
+                    "set_inode_field /{name} size {}\n",
+                    metadata.len()
+                ));
             }
         }
     }
     let file = image.with_extension("requests");
     at(&file, std::fs::write(&file, requests))?;
-    output(command(setup::found("debugfs")).args(["-w", "-f"]).arg(&file).arg(image))?;
+    output(
+        command(setup::found("debugfs"))
+            .args(["-w", "-f"])
+            .arg(&file)
+            .arg(image),
+    )?;
     at(&file, std::fs::remove_file(&file))
 }
 

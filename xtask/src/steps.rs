@@ -209,7 +209,7 @@ fn script_path(context: &Context, name: &str) -> PathBuf {
 
 /// Builds the test program NAME of the crate view-tests and runs it as the test user.
 fn rust_tests(context: &Context, step: &Step) -> Result<Counts> {
-    rust_program(context, step.name, step.name, &[], &[])
+    rust_program(context, step.name, step.name, &[])
 }
 
 fn rust_program(
@@ -217,7 +217,6 @@ fn rust_program(
     step: &str,
     program: &str,
     arguments: &[&str],
-    more: &[(&'static str, String)],
 ) -> Result<Counts> {
     let built = output(project::cargo().args([
         "test",
@@ -243,7 +242,6 @@ fn rust_program(
         "CARGO_MANIFEST_DIR",
         checkout.to_string_lossy().into_owned(),
     ));
-    environment.extend_from_slice(more);
     let mut command = user::as_test_user(&environment)?;
     command.arg(&copy).args(arguments).current_dir(&checkout);
     context.count(step, &mut command, limit(context))
@@ -286,8 +284,7 @@ fn signals(context: &Context, step: &Step) -> Result<Counts> {
         context,
         "signal-tracees",
         "tracees",
-        &["signal"],
-        &[("VIEW_ROUNDS", rounds.to_owned())],
+        &["signal", "--repeat", rounds],
     )?;
     counts += script(context, step)?;
     Ok(counts)

@@ -130,7 +130,9 @@ impl Context {
         });
         run(command("chmod").args(["-R", "a+rX"]).arg(&checkout))?;
         if project::is_root() {
-            run(command("chown").args(["-R", &format!("{}:{}", owner.0, owner.1)]).arg(&checkout))?;
+            run(command("chown")
+                .args(["-R", &format!("{}:{}", owner.0, owner.1)])
+                .arg(&checkout))?;
         }
         if let Err(message) = &view {
             println!("FAIL build: {message}");

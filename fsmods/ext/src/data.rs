@@ -34,8 +34,9 @@ pub(crate) fn read(
     if inode.has_inline_data() {
         let content = inline::content(geometry, inode)?;
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (to, byte) in buf.iter_mut().zip(content.get(from..).unwrap_or(&[])) {
-            *to = *byte;
+        let held = content.get(from..).unwrap_or(&[]).iter().copied();
+        for (to, byte) in buf.iter_mut().zip(held.chain(std::iter::repeat(0))) {
+            *to = byte;
         }
         return Ok(length);
     }
@@ -87,7 +88,12 @@ pub(crate) fn seek(blocks: &Blocks, geometry: &Geometry, inode: &Inode, offset: 
         return Err(Error::Refused(libc::ENXIO));
     }
     if inode.has_inline_data() {
-        return Ok(if what == Seek::Data { offset } else { inode.size });
+        let held = inline::content(geometry, inode)?.len() as u64;
+        return match what {
+            Seek::Data if offset < held => Ok(offset),
+            Seek::Data => Err(Error::Refused(libc::ENXIO)),
+            Seek::Hole => Ok(offset.max(held)),
+        };
     }
     let mut place = offset;
     while place < inode.size {

@@ -64,7 +64,6 @@ pub(crate) struct Geometry {
     pub(crate) is_hash_unsigned: bool,
     /// 0: none, or an external journal.
     pub(crate) journal_inode: u32,
-    pub(crate) journal_device: u32,
     pub(crate) journal_uuid: [u8; 16],
     /// The last writer found errors.
     pub(crate) has_error_mark: bool,
@@ -160,7 +159,6 @@ impl Geometry {
             hash_seed: raw.hash_seed,
             is_hash_unsigned: raw.flags & FLAG_UNSIGNED_HASH != 0,
             journal_inode: raw.journal_inode,
-            journal_device: raw.journal_device,
             journal_uuid: raw.journal_uuid,
             has_error_mark: raw.state & STATE_ERRORS != 0,
         })

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Result, bad_inode};
+use crate::bytes::span;
+use crate::error::Result;
 use crate::geometry::Geometry;
 use crate::inode::Inode;
 use crate::xattr;
@@ -14,19 +15,14 @@ pub(crate) fn parts<'a>(geometry: &Geometry, inode: &'a Inode) -> Result<(&'a [u
     Ok((&inode.block, rest))
 }
 
-/// The content of a file with inline data: exactly `inode.size` bytes.
+/// The inline content of a file: at most `inode.size` bytes. A file may be longer than its inline data
+/// (mke2fs leaves sparse files so); the rest is a hole.
 pub(crate) fn content<'a>(geometry: &Geometry, inode: &'a Inode) -> Result<Cow<'a, [u8]>> {
     let size = usize::try_from(inode.size).unwrap_or(usize::MAX);
     if let Some(head) = inode.block.get(..size) {
         return Ok(Cow::Borrowed(head));
     }
     let (head, rest) = parts(geometry, inode)?;
-    let missing = size.saturating_sub(head.len());
-    match rest.get(..missing) {
-        Some(rest) => Ok(Cow::Owned([&head[..], rest].concat())),
-        None => {
-            let detail = format!("has {} bytes of inline data and the size {size}", head.len() + rest.len());
-            bad_inode(inode.number, detail)
-        }
-    }
+    let rest = span(rest, 0, size.saturating_sub(head.len()));
+    Ok(Cow::Owned([&head[..], rest].concat()))
 }

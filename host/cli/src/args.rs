@@ -255,7 +255,10 @@ fn parse_name(text: &str) -> Result<String, String> {
     if is_valid_name(text) {
         return Ok(text.to_owned());
     }
-    Err("a name is 1 to 32 letters, digits, `.`, `_` or `-`, and starts with a letter or digit".into())
+    Err(
+        "a name is 1 to 32 letters, digits, `.`, `_` or `-`, and starts with a letter or digit"
+            .into(),
+    )
 }
 
 fn parse_cache_size(text: &str) -> Result<u64, String> {

@@ -39,7 +39,9 @@ fn main() -> ExitCode {
             message::print(error.render().to_string().as_bytes()).map(|()| 0)
         }
         // `view` alone asks for help; it is still no command.
-        Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        Err(error)
+            if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
             eprint!("{}", error.render());
             Ok(message::USAGE)
         }

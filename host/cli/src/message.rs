@@ -31,7 +31,12 @@ pub struct Failure {
 impl Failure {
     /// A failure with a cause.
     pub fn new(status: u8, what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into(), hint: None, status }
+        Self {
+            what: what.into(),
+            why: why.into(),
+            hint: None,
+            status,
+        }
     }
 
     /// The same with a remedy.
@@ -43,7 +48,12 @@ impl Failure {
 
     /// From a supervisor's or module's refusal.
     pub fn refused(status: u8, what: impl Into<String>, refusal: Refusal) -> Self {
-        Self { what: what.into(), why: refusal.why, hint: refusal.hint, status }
+        Self {
+            what: what.into(),
+            why: refusal.why,
+            hint: refusal.hint,
+            status,
+        }
     }
 
     /// From a failed conversation with a supervisor.

@@ -2,11 +2,9 @@
 //!
 //! To add a module: one row in [`TYPES`], one arm in [`Registry::open`].
 
-use std::path::Path;
 use std::sync::Arc;
 
 use fuse_compat::BlockSource;
-use view_bind::Bind;
 use view_core::control::protocol::Refusal;
 use view_core::control::{
     ModuleInfo, ModuleSource, Modules, MountOptions, OpenModule, OpenedModule, SourceKind,
@@ -16,11 +14,31 @@ use view_tmpfs::Tmpfs;
 
 /// The types, as `-t` has them.
 pub const TYPES: &[ModuleInfo] = &[
-    ModuleInfo { name: "ext2", source: SourceKind::Image, about: "ext2 image, read-only" },
-    ModuleInfo { name: "ext3", source: SourceKind::Image, about: "ext3 image, read-only" },
-    ModuleInfo { name: "ext4", source: SourceKind::Image, about: "ext4 image, read-only" },
-    ModuleInfo { name: "tmpfs", source: SourceKind::None, about: "files in memory" },
-    ModuleInfo { name: "bind", source: SourceKind::HostPath, about: "a host file or directory" },
+    ModuleInfo {
+        name: "ext2",
+        source: SourceKind::Image,
+        about: "ext2 image, read-only",
+    },
+    ModuleInfo {
+        name: "ext3",
+        source: SourceKind::Image,
+        about: "ext3 image, read-only",
+    },
+    ModuleInfo {
+        name: "ext4",
+        source: SourceKind::Image,
+        about: "ext4 image, read-only",
+    },
+    ModuleInfo {
+        name: "tmpfs",
+        source: SourceKind::None,
+        about: "files in memory",
+    },
+    ModuleInfo {
+        name: "bind",
+        source: SourceKind::HostPath,
+        about: "a host file or directory",
+    },
 ];
 
 /// Most partitions named in a hint.
@@ -38,13 +56,17 @@ impl Modules for Registry {
                 open_ext(source, options, request.log)
             }
             (Some("tmpfs"), _) => open_tmpfs(options),
-            (None | Some("bind"), ModuleSource::HostPath { path, .. }) => open_bind(path, options),
             (Some(name), _) if self.find(name).is_none() => {
                 let names: Vec<&str> = TYPES.iter().map(|info| info.name).collect();
-                Err(Refusal::new(libc::ENODEV, format!("unknown filesystem type `{name}`"))
-                    .with_hint(format!("view has {}", names.join(", "))))
+                Err(
+                    Refusal::new(libc::ENODEV, format!("unknown filesystem type `{name}`"))
+                        .with_hint(format!("view has {}", names.join(", "))),
+                )
             }
-            _ => Err(Refusal::new(libc::EINVAL, "the source is not what this type is made over")),
+            _ => Err(Refusal::new(
+                libc::EINVAL,
+                "the source is not what this type is made over",
+            )),
         }
     }
 
@@ -67,7 +89,11 @@ fn open_ext(
     match Ext::open(source.clone(), &words, Box::new(move |line| log(line))) {
         Ok(ext) => {
             let name = ext.volume().type_name().to_owned();
-            Ok(OpenedModule { filesystem: Box::new(ext), name, is_read_only: true })
+            Ok(OpenedModule {
+                filesystem: Box::new(ext),
+                name,
+                is_read_only: true,
+            })
         }
         Err(error) => Err(explain_ext(&error, source.as_ref(), options.offset_bytes)),
     }
@@ -76,8 +102,10 @@ fn open_ext(
 /// Says what an image is when it is no ext filesystem.
 fn explain_ext(error: &MountError, source: &dyn BlockSource, offset_bytes: u64) -> Refusal {
     let refusal = Refusal::new(error.errno(), error.to_string());
-    let is_something_else =
-        matches!(error, MountError::BadMagic { .. } | MountError::TooSmall { .. });
+    let is_something_else = matches!(
+        error,
+        MountError::BadMagic { .. } | MountError::TooSmall { .. }
+    );
     if !is_something_else || offset_bytes != 0 {
         return refusal;
     }
@@ -100,14 +128,11 @@ fn open_tmpfs(options: &MountOptions) -> Result<OpenedModule, Refusal> {
     let tmpfs = Tmpfs::new(&options.rest_text())
         .map_err(|error| Refusal::new(libc::EINVAL, error.to_string()))?;
     let is_read_only = options.read_only == Some(true);
-    Ok(OpenedModule { filesystem: Box::new(tmpfs), name: "tmpfs".into(), is_read_only })
-}
-
-fn open_bind(path: &Path, options: &MountOptions) -> Result<OpenedModule, Refusal> {
-    if let Some((name, _)) = options.rest.first() {
-        return Err(Refusal::new(libc::EINVAL, format!("bind: unknown option `{name}`")));
-    }
-    todo!("{path:?} {:?}", std::any::type_name::<Bind>())
+    Ok(OpenedModule {
+        filesystem: Box::new(tmpfs),
+        name: "tmpfs".into(),
+        is_read_only,
+    })
 }
 
 #[cfg(test)]
@@ -115,13 +140,21 @@ mod tests {
     use super::*;
     use fuse_compat::MemorySource;
     use std::ffi::OsStr;
+    use std::path::Path;
 
-    fn open(filesystem: Option<&str>, image: Vec<u8>, options: &str) -> Result<OpenedModule, Refusal> {
+    fn open(
+        filesystem: Option<&str>,
+        image: Vec<u8>,
+        options: &str,
+    ) -> Result<OpenedModule, Refusal> {
         let source = Arc::new(MemorySource::new(image));
         Registry.open(OpenModule {
             filesystem,
             source_name: OsStr::new("disk.img"),
-            source: ModuleSource::Image { source, writable: false },
+            source: ModuleSource::Image {
+                source,
+                writable: false,
+            },
             options: &MountOptions::parse(options).unwrap(),
             log: Arc::new(|_| ()),
         })
@@ -153,7 +186,10 @@ mod tests {
         let refusal = open(None, disk, "").err().unwrap();
         assert_eq!(refusal.why, "found a partition table, not a filesystem");
         let hint = refusal.hint.unwrap();
-        assert!(hint.contains("offset=1048576") && hint.contains("ext4"), "{hint}");
+        assert!(
+            hint.contains("offset=1048576") && hint.contains("ext4"),
+            "{hint}"
+        );
         assert!(!hint.contains('\n'), "{hint}");
     }
 
@@ -163,8 +199,14 @@ mod tests {
         squashfs[..4].copy_from_slice(b"hsqs");
         let refusal = open(None, squashfs, "").err().unwrap();
         assert!(refusal.hint.unwrap().contains("squashfs"));
-        assert_eq!(open(None, small(), "no-such-option").err().unwrap().errno, libc::EINVAL);
-        assert_eq!(open(Some("ntfs"), small(), "").err().unwrap().errno, libc::ENODEV);
+        assert_eq!(
+            open(None, small(), "no-such-option").err().unwrap().errno,
+            libc::EINVAL
+        );
+        assert_eq!(
+            open(Some("ntfs"), small(), "").err().unwrap().errno,
+            libc::ENODEV
+        );
         assert_eq!(open(None, vec![], "").err().unwrap().errno, libc::EINVAL);
     }
 

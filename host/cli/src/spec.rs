@@ -52,7 +52,12 @@ impl Caller {
         for (kind, word) in &options.mounts.0 {
             mounts.push(context.meaning(*kind, word).map_err(|bad| {
                 let what = format!("{} {}", option_name(*kind), word.display());
-                Failure { what, why: bad.why, hint: bad.hint, status }
+                Failure {
+                    what,
+                    why: bad.why,
+                    hint: bad.hint,
+                    status,
+                }
             })?);
         }
         let log_level = match &options.log_level {
@@ -64,7 +69,10 @@ impl Caller {
             mounts,
             command,
             environment: environment(&options.environment, status)?,
-            directory: options.directory.as_ref().map(|path| context.absolute(path.as_os_str())),
+            directory: options
+                .directory
+                .as_ref()
+                .map(|path| context.absolute(path.as_os_str())),
             cache_size_bytes: options.cache_size,
             log_level: log_level.and_then(parse_log_level).unwrap_or_default(),
         })
@@ -72,7 +80,10 @@ impl Caller {
 
     /// What mount words are read against.
     pub fn context(&self) -> Context<'_> {
-        Context { cwd: &self.cwd, types: crate::modules::TYPES }
+        Context {
+            cwd: &self.cwd,
+            types: crate::modules::TYPES,
+        }
     }
 }
 
@@ -98,7 +109,10 @@ pub fn environment(words: &[OsString], status: u8) -> Result<Vec<(OsString, OsSt
             Some(place) => {
                 let (key, value) = bytes.split_at(place);
                 let value = value.get(1..).unwrap_or_default();
-                (OsStr::from_bytes(key), Some(OsString::from_vec(value.to_vec())))
+                (
+                    OsStr::from_bytes(key),
+                    Some(OsString::from_vec(value.to_vec())),
+                )
             }
             None => (word.as_os_str(), std::env::var_os(word)),
         };
@@ -123,5 +137,9 @@ pub fn parse_log_level(name: &str) -> Option<LogLevel> {
         LogLevel::Debug,
         LogLevel::Trace,
     ];
-    LOG_LEVELS.iter().zip(levels).find(|(known, _)| **known == name).map(|(_, level)| level)
+    LOG_LEVELS
+        .iter()
+        .zip(levels)
+        .find(|(known, _)| **known == name)
+        .map(|(_, level)| level)
 }

@@ -56,8 +56,14 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = vec![vec!["a".into(), "1".into()], vec!["long".into(), "22".into()]];
-        assert_eq!(columns(&["N", "COUNT"], &rows), "N     COUNT\na     1\nlong  22\n");
+        let rows = vec![
+            vec!["a".into(), "1".into()],
+            vec!["long".into(), "22".into()],
+        ];
+        assert_eq!(
+            columns(&["N", "COUNT"], &rows),
+            "N     COUNT\na     1\nlong  22\n"
+        );
     }
 
     #[test]

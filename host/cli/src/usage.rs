@@ -9,18 +9,42 @@ use crate::message::{Failure, USAGE};
 
 /// Options of other tools, and what to do instead.
 const TRANSLATIONS: [(&[&str], &str); 9] = [
-    (&["--ro-bind", "--ro-bind-try"], "use -v SRC:DST:ro, or --ro PATH for a place as it is"),
-    (&["--dev", "--proc", "--dev-bind"], "a view has the host's /dev, and a /proc that tells its own truth"),
     (
-        &["--unshare-all", "--unshare-user", "--unshare-net", "--unshare-pid", "--userns"],
+        &["--ro-bind", "--ro-bind-try"],
+        "use -v SRC:DST:ro, or --ro PATH for a place as it is",
+    ),
+    (
+        &["--dev", "--proc", "--dev-bind"],
+        "a view has the host's /dev, and a /proc that tells its own truth",
+    ),
+    (
+        &[
+            "--unshare-all",
+            "--unshare-user",
+            "--unshare-net",
+            "--unshare-pid",
+            "--userns",
+        ],
         "a view uses no namespaces of the kernel",
     ),
-    (&["--net", "--network", "--share-net", "-p", "--publish"], "a view has the host's network"),
-    (&["-u", "--user", "-0", "--fake-root", "--uid", "--gid"], "a view keeps your own ids"),
-    (&["--privileged", "--cap-add", "--device"], "a view needs no privileges"),
+    (
+        &["--net", "--network", "--share-net", "-p", "--publish"],
+        "a view has the host's network",
+    ),
+    (
+        &["-u", "--user", "-0", "--fake-root", "--uid", "--gid"],
+        "a view keeps your own ids",
+    ),
+    (
+        &["--privileged", "--cap-add", "--device"],
+        "a view needs no privileges",
+    ),
     (&["--chdir", "--pwd"], "use -w DIR"),
     (&["--setenv"], "use -e K=V"),
-    (&["-R", "-n", "+"], "this is not vim's view; for vim, use `vim -R FILE`"),
+    (
+        &["-R", "-n", "+"],
+        "this is not vim's view; for vim, use `vim -R FILE`",
+    ),
 ];
 
 /// The failure to show for a parse error that is not `--help` or `--version`.
@@ -70,7 +94,10 @@ fn first_paragraph(text: &str) -> String {
 
 /// Where help is for the verb that was typed, if one was.
 fn help_hint(arguments: &[OsString]) -> String {
-    let verb = arguments.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+    let verb = arguments
+        .get(1)
+        .and_then(|word| word.to_str())
+        .unwrap_or_default();
     let grammar = crate::args::grammar();
     match grammar.find_subcommand(verb) {
         Some(verb) => format!("see `view {} --help`", verb.get_name()),
@@ -90,7 +117,10 @@ mod tests {
 
     fn failure(line: &[&str]) -> Failure {
         let arguments: Vec<OsString> = line.iter().map(OsString::from).collect();
-        explain(&crate::args::Cli::try_parse_from(&arguments).unwrap_err(), &arguments)
+        explain(
+            &crate::args::Cli::try_parse_from(&arguments).unwrap_err(),
+            &arguments,
+        )
     }
 
     #[test]
@@ -101,18 +131,31 @@ mod tests {
             failure.to_string(),
             "view: notes.txt: not a verb of view\n  hint: did you mean vim's view? try `vim -R notes.txt`\n"
         );
-        assert!(super::tests::failure(&["view", "-R", "x"]).hint.unwrap().contains("vim -R"));
+        assert!(
+            super::tests::failure(&["view", "-R", "x"])
+                .hint
+                .unwrap()
+                .contains("vim -R")
+        );
     }
 
     #[test]
     fn near_misses_are_named() {
-        assert_eq!(failure(&["view", "rum"]).hint.unwrap(), "did you mean `view run`?");
-        assert_eq!(failure(&["view", "run", "--hid", "/x", "ls"]).hint.unwrap(), "did you mean `--hide`?");
+        assert_eq!(
+            failure(&["view", "rum"]).hint.unwrap(),
+            "did you mean `view run`?"
+        );
+        assert_eq!(
+            failure(&["view", "run", "--hid", "/x", "ls"]).hint.unwrap(),
+            "did you mean `--hide`?"
+        );
     }
 
     #[test]
     fn options_of_other_tools_are_translated() {
-        let hint = failure(&["view", "run", "--ro-bind", "/a", "/b", "ls"]).hint.unwrap();
+        let hint = failure(&["view", "run", "--ro-bind", "/a", "/b", "ls"])
+            .hint
+            .unwrap();
         assert!(hint.contains("-v SRC:DST:ro"), "{hint}");
         let hint = failure(&["view", "run", "-p", "80:80", "ls"]).hint.unwrap();
         assert!(hint.contains("network"), "{hint}");

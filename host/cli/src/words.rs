@@ -89,10 +89,19 @@ impl FromArgMatches for MountWords {
         for (name, kind) in OPTIONS {
             let places = matches.indices_of(name).into_iter().flatten();
             let words = matches.get_many::<OsString>(name).into_iter().flatten();
-            found.extend(places.zip(words).map(|(place, word)| (place, kind, word.clone())));
+            found.extend(
+                places
+                    .zip(words)
+                    .map(|(place, word)| (place, kind, word.clone())),
+            );
         }
         found.sort_by_key(|(place, _, _)| *place);
-        Ok(Self(found.into_iter().map(|(_, kind, word)| (kind, word)).collect()))
+        Ok(Self(
+            found
+                .into_iter()
+                .map(|(_, kind, word)| (kind, word))
+                .collect(),
+        ))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -120,7 +129,10 @@ pub struct BadWord {
 }
 
 fn bad<T>(why: impl Into<String>, hint: &str) -> Result<T, BadWord> {
-    Err(BadWord { why: why.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()) })
+    Err(BadWord {
+        why: why.into(),
+        hint: (!hint.is_empty()).then(|| hint.to_owned()),
+    })
 }
 
 impl Context<'_> {
@@ -149,13 +161,18 @@ impl Context<'_> {
         if source.is_empty() || target.is_empty() {
             return bad("a source and a directory are needed", "");
         }
-        let (binds, rest): (Vec<&str>, Vec<&str>) =
-            options.split(',').partition(|option| matches!(*option, "bind" | "rbind"));
+        let (binds, rest): (Vec<&str>, Vec<&str>) = options
+            .split(',')
+            .partition(|option| matches!(*option, "bind" | "rbind"));
         let filesystem = match filesystem {
             Some("auto") | None => None,
             Some(name) => Some(name),
         };
-        let filesystem = if binds.is_empty() { filesystem } else { Some("bind") };
+        let filesystem = if binds.is_empty() {
+            filesystem
+        } else {
+            Some("bind")
+        };
         let known = match filesystem {
             None => None,
             Some(name) => match self.types.iter().find(|info| info.name == name) {
@@ -185,7 +202,10 @@ impl Context<'_> {
         let names: Vec<&str> = self.types.iter().map(|info| info.name).collect();
         bad(
             format!("unknown filesystem type `{name}`"),
-            &format!("view has {}; leave the type out to have it probed", names.join(", ")),
+            &format!(
+                "view has {}; leave the type out to have it probed",
+                names.join(", ")
+            ),
         )
     }
 
@@ -194,23 +214,24 @@ impl Context<'_> {
     fn colon_mount(&self, word: &OsStr) -> Result<MountSpec, BadWord> {
         let parts = split(word, b':');
         let text = |part: &OsString| part.to_str().map(str::to_owned);
-        let known = parts.first().and_then(|first| first.to_str()).and_then(|first| {
-            self.types.iter().find(|info| info.name == first).copied()
-        });
+        let known = parts
+            .first()
+            .and_then(|first| first.to_str())
+            .and_then(|first| self.types.iter().find(|info| info.name == first).copied());
         // `tmpfs:/run:size=1M`: nothing is mounted but the type itself.
         if let (Some(info), Some(target)) = (known, parts.get(1)) {
             let is_sourceless = info.source == SourceKind::None;
             if is_sourceless && parts.len() <= 3 && !parts.get(2).is_some_and(|at| is_path(at)) {
                 let options = parts.get(2).map_or(Some(String::new()), text);
-                let Some(options) = options else { return bad("options are not text", "") };
+                let Some(options) = options else {
+                    return bad("options are not text", "");
+                };
                 return self.mount(Some(info.name), OsStr::new(info.name), target, &options);
             }
         }
         let (filesystem, source, target, options) = match parts.as_slice() {
             [source, target] => (None, source, target, None),
-            [first, source, target]
-                if known.is_some() || first == "auto" || is_path(target) =>
-            {
+            [first, source, target] if known.is_some() || first == "auto" || is_path(target) => {
                 (Some(first), source, target, None)
             }
             [source, target, options] => (None, source, target, Some(options)),
@@ -312,7 +333,12 @@ impl Context<'_> {
             match option {
                 "" | "z" | "Z" | "cached" | "delegated" | "consistent" | "rprivate" => {}
                 "ro" | "rw" | "nosuid" | "nodev" | "noexec" => kept.push(option),
-                _ => return bad(format!("unknown option `{option}` of -v"), "-v takes ro or rw"),
+                _ => {
+                    return bad(
+                        format!("unknown option `{option}` of -v"),
+                        "-v takes ro or rw",
+                    );
+                }
             }
         }
         self.mount(Some("bind"), source, target, &kept.join(","))
@@ -334,7 +360,9 @@ impl Context<'_> {
             [target, options] => (target, options.to_str()),
             _ => return bad(format!("`{}` is not DIR[:size=..]", word.display()), ""),
         };
-        let Some(options) = options else { return bad("options are not text", "") };
+        let Some(options) = options else {
+            return bad("options are not text", "");
+        };
         self.mount(Some("tmpfs"), OsStr::new("tmpfs"), target, options)
     }
 
@@ -343,7 +371,11 @@ impl Context<'_> {
             return bad("an empty path", "");
         }
         let target = self.absolute(word);
-        let options = if kind == MountKind::ReadOnly { "ro" } else { "" };
+        let options = if kind == MountKind::ReadOnly {
+            "ro"
+        } else {
+            ""
+        };
         Ok(MountSpec {
             filesystem: None,
             source: target.clone().into_os_string(),
@@ -361,8 +393,17 @@ impl Context<'_> {
 
 /// Whether a `-m` word is in docker's spelling.
 fn is_keyed(word: &OsStr) -> bool {
-    let keys = ["type=", "src=", "source=", "dst=", "dest=", "destination=", "target="];
-    keys.iter().any(|key| word.as_bytes().starts_with(key.as_bytes()))
+    let keys = [
+        "type=",
+        "src=",
+        "source=",
+        "dst=",
+        "dest=",
+        "destination=",
+        "target=",
+    ];
+    keys.iter()
+        .any(|key| word.as_bytes().starts_with(key.as_bytes()))
 }
 
 fn is_path(word: &OsStr) -> bool {
@@ -391,7 +432,9 @@ fn split(word: &OsStr, separator: u8) -> Vec<OsString> {
 fn split_key(part: &OsStr) -> (OsString, Option<OsString>) {
     let mut halves = part.as_bytes().splitn(2, |byte| *byte == b'=');
     let key = halves.next().unwrap_or_default();
-    let value = halves.next().map(|value| OsString::from_vec(value.to_vec()));
+    let value = halves
+        .next()
+        .map(|value| OsString::from_vec(value.to_vec()));
     (OsString::from_vec(key.to_vec()), value)
 }
 

@@ -38,8 +38,16 @@ fn doctor_for_people_has_a_line_for_each_check() {
     let output = view(&["doctor"]);
     let report = text(&output.stdout);
     assert!(report.starts_with("kernel "), "{report}");
-    for name in ["seccomp-notify", "tracee memory", "trace children", "scratch directory"] {
-        assert!(report.contains(name) || output.status.code() == Some(1), "{name}: {report}");
+    for name in [
+        "seccomp-notify",
+        "tracee memory",
+        "trace children",
+        "scratch directory",
+    ] {
+        assert!(
+            report.contains(name) || output.status.code() == Some(1),
+            "{name}: {report}"
+        );
     }
 }
 
@@ -97,7 +105,13 @@ fn generated_texts() {
 
 #[test]
 fn a_reader_that_stops_reading_is_no_failure() {
-    let script = format!("'{}' completions zsh | head -n 1 >/dev/null; echo ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_view"));
-    let output = Command::new("bash").args(["-c", &script]).output().expect("bash");
+    let script = format!(
+        "'{}' completions zsh | head -n 1 >/dev/null; echo ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_view")
+    );
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .output()
+        .expect("bash");
     assert_eq!(text(&output.stdout), "0\n", "{}", text(&output.stderr));
 }

@@ -43,8 +43,10 @@ fn main() {
 /// The command that an actor is to run.
 fn command_from_environment() -> launch::Command {
     let arguments = std::env::var("VIEW_TEST_ARGUMENTS").unwrap();
+    // Words that are themselves to become arguments of a nested view have the other separator.
+    let separator = if arguments.contains('\u{1f}') { '\u{1f}' } else { '\u{1e}' };
     launch::Command {
-        arguments: arguments.split(['\u{1f}', '\u{1e}']).map(Into::into).collect(),
+        arguments: arguments.split(separator).map(Into::into).collect(),
         environment: std::env::vars_os()
             .filter(|(name, _)| !name.as_bytes().starts_with(b"VIEW_TEST_"))
             .collect(),

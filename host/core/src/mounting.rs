@@ -22,7 +22,7 @@ use view_vfs::attributes::Kind;
 use view_vfs::credentials::Credentials;
 use view_vfs::host_ops;
 use view_vfs::mount_table::{Mount, MountFlags, MountTable, Namespace, NewMount, Root};
-use view_vfs::object::{Dentry, Instance, InstanceOptions};
+use view_vfs::object::{Dentry, Instance, InstanceOptions, Opened};
 use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 use view_vfs::resolver::{Found, Last, Walk, WalkContext, WalkFlags};
@@ -259,7 +259,10 @@ fn open_source(view: &View, namespace: &Namespace, path: &[u8]) -> Result<File, 
     let descriptor: OwnedFd = match &place {
         Place::Host { path, .. } => host_ops::open(path, libc::O_RDONLY, 0, 0).map_err(Refusal::from_errno)?,
         Place::Node { dentry, .. } => {
-            dentry.open(libc::O_RDONLY, &place.view_path(), &own_caller()).map_err(Refusal::from_errno)?.descriptor
+            match dentry.open(libc::O_RDONLY, &place.view_path(), &own_caller()).map_err(Refusal::from_errno)? {
+                Opened::File(file) => file.descriptor,
+                _ => return Err(Refusal::new(libc::EINVAL, "the source is not a regular file")),
+            }
         }
     };
     Ok(File::from(descriptor))
@@ -384,7 +387,6 @@ fn scaffold(view: &View, namespace: &Arc<Namespace>, point: Place, below: &[&[u8
 pub fn unmount(view: &View, namespace: &Namespace, mount: &Arc<Mount>, lazy: bool) -> Result<(), Errno> {
     if !lazy {
         view.collect();
-        view.collect_directories();
     }
     let removed = namespace.remove(mount, lazy, |mount| is_busy(view, mount))?;
     for mount in &removed {
@@ -405,7 +407,7 @@ fn is_busy(view: &View, mount: &Arc<Mount>) -> bool {
     let mut busy = false;
     view.backings.retain(|_, backed| {
         busy |= match &**backed {
-            Backed::File(place @ Place::Node { .. }) => place.mount().id() == mount.id() && place.kind() == Ok(Kind::Regular),
+            Backed::File(place @ Place::Node { .. }) => place.mount().id() == mount.id() && place.kind() == Ok(Kind::RegularFile),
             other => other.place().mount().id() == mount.id() && matches!(other, Backed::Marker(_)),
         };
         true

@@ -191,13 +191,14 @@ impl<'v> Task<'v> {
     }
 
     fn place_at_link(&self, link: &str) -> Result<Place, Errno> {
-        if !self.view.backings.is_empty()
+        let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
+        // Whatever the view made for a tracee has no name on the host any more.
+        if path.ends_with(b" (deleted)")
             && let Ok(stat) = rustix::fs::stat(link)
             && let Object::Backed(_, backed) = self.by_identity(stat.st_dev, stat.st_ino)
         {
             return Ok(backed.place().clone());
         }
-        let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
         Ok(Place::Host { mount: self.table.root().clone(), path })
     }
 

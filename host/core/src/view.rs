@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
-use view_vfs::attributes::Identity;
+use view_vfs::attributes::{Identity, Kind};
 use view_vfs::backing::Backings;
 use view_vfs::marker::Markers;
 use view_vfs::mount_table::Namespace;
@@ -183,9 +183,11 @@ impl View {
 
     /// Forgets files that no process has open.
     pub fn collect(&self) {
-        self.backings.retain(|_, backed| match &**backed {
-            Backed::File(Place::Node { dentry, .. }) => dentry.is_opened_elsewhere(),
-            Backed::File(Place::Host { .. }) | Backed::Marker(_) => true,
+        self.backings.retain(|identity, backed| match &**backed {
+            Backed::File(Place::Node { dentry, .. }) if dentry.kind() == Kind::RegularFile => {
+                dentry.is_opened_elsewhere(identity)
+            }
+            Backed::File(_) | Backed::Marker(_) => true,
         });
     }
 
@@ -197,7 +199,7 @@ impl View {
     /// Removes what the view made for itself on the host; its last act.
     pub fn remove_private_files(&self) {
         let _ = std::fs::remove_dir_all(self.private.path());
-        self.markers.remove_directory();
+        let _ = std::fs::remove_dir_all(self.markers.directory());
     }
 
     /// Says a line on stderr, if the level asks for it.

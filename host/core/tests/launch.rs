@@ -126,7 +126,8 @@ fn the_command_inherits_what_the_front_was_given() {
     let inner = actor(&place, "view", &[]);
     let natively = run_by_caller(&[program, "inherited"]);
     let in_view = run_by_caller(&[inner.get_program().to_str().unwrap()]);
-    assert!(natively.output.starts_with("open=1,2,7, ignored=1,10,13,"), "{natively:?}");
+    assert!(natively.output.starts_with("open=1,2,7,"), "{natively:?}");
+    assert!(natively.output.contains("ignored=1,10,13, blocked=12,28, nofile=1024"));
     assert_eq!(in_view.output, natively.output, "{in_view:?}");
 }
 
@@ -197,7 +198,8 @@ fn the_view_outlives_the_front_while_others_run() {
     assert!(is_alive(supervisor));
     wait_for_file(&done);
     wait_until("the supervisor's end", || !is_alive(supervisor));
-    assert_eq!(std::fs::read_to_string(done).unwrap(), "");
+    // The view was served after the front had gone.
+    assert_eq!(std::fs::read_to_string(done).unwrap(), "hello\n");
 }
 
 #[test]
@@ -221,10 +223,11 @@ fn a_killed_supervisor_takes_the_tree_along() {
         kill(supervisor, libc::SIGKILL).unwrap();
         let result = finish(child);
         assert_eq!(result.code, Some(137));
-        assert_eq!(
-            result.errors,
-            "view: the supervisor was killed by signal 9; all processes of the view were ended\n"
-        );
+        // A program that was just starting may have a word to say first.
+        let wanted =
+            "view: the supervisor was killed by signal 9; all processes of the view were ended\n";
+        assert!(result.errors.ends_with(wanted), "{}", result.errors);
+        assert_eq!(result.errors.matches("was killed").count(), 1);
         assert!(!is_alive(command));
         assert!(daemon.is_none_or(|daemon| !is_alive(daemon)));
     }

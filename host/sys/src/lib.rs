@@ -15,6 +15,7 @@
 //!
 //! References: seccomp(2), seccomp_unotify(2), ptrace(2), process_vm_readv(2).
 
+pub mod file;
 pub mod filter;
 pub mod memory;
 pub mod notify;

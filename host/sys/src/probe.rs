@@ -142,7 +142,11 @@ fn status_of(result: Result<(), Errno>) -> i32 {
 }
 
 fn result_of(status: i32) -> Result<(), Errno> {
-    if status == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(status)) }
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_raw_os_error(status))
+    }
 }
 
 /// Probes seccomp user notification, tracee memory, ptrace and descriptor passing. `measure`: how long to spend
@@ -156,7 +160,9 @@ pub fn notify(measure: Duration) -> Result<NotifyReport, Errno> {
     let child = Child::start(|| tracee(&theirs))?;
     let descriptor_number = theirs.as_raw_fd();
     drop(theirs);
-    let Some(listener) = await_listener(&ours, &mut report) else { return Ok(report) };
+    let Some(listener) = await_listener(&ours, &mut report) else {
+        return Ok(report);
+    };
     // Each step needs the one before it; what is not reached stays "not reached".
     let _ = converse(&listener, &child, descriptor_number, measure, &mut report);
     Ok(report)
@@ -165,7 +171,11 @@ pub fn notify(measure: Duration) -> Result<NotifyReport, Errno> {
 /// The child: one filter, then stat calls for ever, each naming the former one's result as its directory.
 fn tracee(socket: &OwnedFd) -> i32 {
     let say = |step: u8, errno: Errno| {
-        let _ = send(socket, &[step, errno.raw_os_error() as u8], SendFlags::NOSIGNAL);
+        let _ = send(
+            socket,
+            &[step, errno.raw_os_error() as u8],
+            SendFlags::NOSIGNAL,
+        );
         1
     };
     if let Err(errno) = rustix::thread::set_no_new_privs(true) {
@@ -173,7 +183,11 @@ fn tracee(socket: &OwnedFd) -> i32 {
     }
     let stat_number = libc::SYS_newfstatat as u32;
     let action = |number: u32| {
-        if number == stat_number { FilterAction::Notify } else { FilterAction::Allow }
+        if number == stat_number {
+            FilterAction::Notify
+        } else {
+            FilterAction::Allow
+        }
     };
     let program = FilterProgram::new(512, action, COOKIE);
     let (listener, kind) = match program.install(true) {
@@ -212,9 +226,20 @@ fn stat_raw(directory: i32) -> i32 {
     // 2. the kernel writes at most one struct stat, for which there is room.
     unsafe {
         let mut buffer = MaybeUninit::<libc::stat>::uninit();
-        let result =
-            libc::syscall(libc::SYS_newfstatat, directory, PATH.as_ptr(), buffer.as_mut_ptr(), 0, 0, 0);
-        if result < 0 { -last_errno().raw_os_error() } else { result as i32 }
+        let result = libc::syscall(
+            libc::SYS_newfstatat,
+            directory,
+            PATH.as_ptr(),
+            buffer.as_mut_ptr(),
+            0,
+            0,
+            0,
+        );
+        if result < 0 {
+            -last_errno().raw_os_error()
+        } else {
+            result as i32
+        }
     }
 }
 
@@ -237,7 +262,11 @@ fn await_listener(socket: &OwnedFd, report: &mut NotifyReport) -> Option<Listene
     }
     let [step, errno] = message;
     // Number 0 is no errno, and comes with a listener only.
-    let errno = if errno == 0 { Errno::IO } else { Errno::from_raw_os_error(i32::from(errno)) };
+    let errno = if errno == 0 {
+        Errno::IO
+    } else {
+        Errno::from_raw_os_error(i32::from(errno))
+    };
     match step {
         b'p' => report.no_new_privs = Err(errno),
         b's' => {
@@ -260,8 +289,14 @@ fn await_listener(socket: &OwnedFd, report: &mut NotifyReport) -> Option<Listene
 }
 
 fn wait_readable(descriptor: BorrowedFd<'_>) -> Result<(), Errno> {
-    let timeout = Timespec { tv_sec: STEP_MS / 1000, tv_nsec: 0 };
-    match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&timeout))? {
+    let timeout = Timespec {
+        tv_sec: STEP_MS / 1000,
+        tv_nsec: 0,
+    };
+    match poll(
+        &mut [PollFd::new(&descriptor, PollFlags::IN)],
+        Some(&timeout),
+    )? {
         0 => Err(Errno::TIMEDOUT),
         _ => Ok(()),
     }
@@ -292,26 +327,48 @@ fn converse(
 
     report.trace = match trace(listener, child, &call) {
         Ok(()) => {
-            call = next_call(listener).inspect_err(|errno| report.trace = Err(*errno))?.0;
+            call = next_call(listener)
+                .inspect_err(|errno| report.trace = Err(*errno))?
+                .0;
             Ok(())
         }
         Err(errno) => Err(errno),
     };
-    let answered = listener.answer_error(call.id, MARK).and_then(|()| next_call(listener));
+    let answered = listener
+        .answer_error(call.id, MARK)
+        .and_then(|()| next_call(listener));
     let (call, result) = answered.inspect_err(|errno| report.answer = Err(*errno))?;
-    report.answer = if result == -MARK { Ok(()) } else { Err(Errno::IO) };
+    report.answer = if result == -MARK {
+        Ok(())
+    } else {
+        Err(Errno::IO)
+    };
 
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?;
+    let null = rustix::fs::open(
+        "/dev/null",
+        rustix::fs::OFlags::RDONLY,
+        rustix::fs::Mode::empty(),
+    )?;
     let added = listener.add(call.id, null.as_fd(), true, 0);
     listener.answer_value(call.id, i64::from(added.unwrap_or(-1)))?;
     let (call, result) = next_call(listener)?;
-    report.add = added.and_then(|number| if number == result { Ok(()) } else { Err(Errno::IO) });
+    report.add = added.and_then(|number| {
+        if number == result {
+            Ok(())
+        } else {
+            Err(Errno::IO)
+        }
+    });
 
     let flags = libc::SECCOMP_ADDFD_FLAG_SEND as u32;
     match listener.add(call.id, null.as_fd(), true, flags) {
         Ok(number) => {
             let (call, result) = next_call(listener)?;
-            report.add_send = if number == result { Ok(()) } else { Err(Errno::IO) };
+            report.add_send = if number == result {
+                Ok(())
+            } else {
+                Err(Errno::IO)
+            };
             listener.answer_error(call.id, MARK)?;
         }
         Err(errno) => {
@@ -327,7 +384,9 @@ fn converse(
 }
 
 fn get_descriptor(child: &Child, number: i32) -> Result<(), Errno> {
-    let pid = i32::try_from(child.0).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(child.0)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     let process = rustix::process::pidfd_open(
         pid.ok_or(Errno::SRCH)?,
         rustix::process::PidfdFlags::empty(),
@@ -339,11 +398,9 @@ fn get_descriptor(child: &Child, number: i32) -> Result<(), Errno> {
 /// Stops the child in the middle of its call and lets it make the call again, as an injected call does.
 fn trace(listener: &Listener, child: &Child, call: &Notification) -> Result<(), Errno> {
     let mut tracee = Tracee::seize(child.0)?;
-    let stopped = tracee.interrupt().and_then(|()| listener.answer_error(call.id, RESTART));
-    if let Err(errno) = stopped {
-        // The child dies with its `Child`, and with it the attachment.
-        return Err(errno);
-    }
+    // On an error the child dies with its `Child`, and with it the attachment.
+    tracee.interrupt()?;
+    listener.answer_error(call.id, RESTART)?;
     match tracee.wait(child.0) {
         Stop::Trap(_) => tracee.detach(0),
         _ => Err(Errno::IO),
@@ -369,7 +426,10 @@ fn cost(listener: &Listener, measure: Duration) -> Result<StatCost, Errno> {
             rounds += 1;
         }
     }
-    Ok(StatCost { native_ns: per_round(start.elapsed(), rounds), notified_ns })
+    Ok(StatCost {
+        native_ns: per_round(start.elapsed(), rounds),
+        notified_ns,
+    })
 }
 
 fn per_round(elapsed: Duration, rounds: u64) -> u64 {
@@ -383,7 +443,11 @@ pub fn user_namespaces() -> Result<(), Errno> {
         // WHY UNSAFE: unshare has no wrapper that is safe for all flags.
         // SAFETY: it takes no pointer, and the process has one thread and ends right after.
         let result = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
-        status_of(if result < 0 { Err(last_errno()) } else { Ok(()) })
+        status_of(if result < 0 {
+            Err(last_errno())
+        } else {
+            Ok(())
+        })
     })?;
     result_of(status)
 }
@@ -401,7 +465,11 @@ pub fn landlock_abi() -> Result<u32, Errno> {
             CREATE_RULESET_VERSION,
         )
     };
-    if result < 0 { Err(last_errno()) } else { Ok(result as u32) }
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(result as u32)
+    }
 }
 
 /// Executes a program from a memfd in a child, as the view does for programs on a mount.
@@ -410,7 +478,11 @@ pub fn landlock_abi() -> Result<u32, Errno> {
 pub fn execute_memfd() -> Result<(), Errno> {
     let status = Child::run(|| status_of(execute_memfd_here()))?;
     // The program itself exits with a status that is no errno.
-    if status == TINY_STATUS { Ok(()) } else { result_of(status).and(Err(Errno::IO)) }
+    if status == TINY_STATUS {
+        Ok(())
+    } else {
+        result_of(status).and(Err(Errno::IO))
+    }
 }
 
 /// Exit status of [`tiny_program`].
@@ -435,7 +507,11 @@ fn execute_memfd_here() -> Result<(), Errno> {
     drop(memfd);
     let path = format!("/proc/self/fd/{}", readable.as_raw_fd());
     let path = CString::new(path).map_err(|_| Errno::INVAL)?;
-    Err(crate::process::exec(&path, &[path.clone()], &[]))
+    Err(crate::process::exec(
+        &path,
+        std::slice::from_ref(&path),
+        &[],
+    ))
 }
 
 /// The smallest ELF file: one segment, one system call (elf(5)).

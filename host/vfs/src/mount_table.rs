@@ -170,7 +170,7 @@ fn point_of(place: &Place) -> Point {
     match place {
         Place::Host { mount, path } => Point::Host(mount.id(), path.clone()),
         Place::Node { mount, dentry } => {
-            Point::Node(mount.id(), dentry.instance().device(), dentry.inode().number())
+            Point::Node(mount.id(), dentry.instance().device(), dentry.inode().number().0)
         }
     }
 }

@@ -88,7 +88,7 @@ impl Place {
                 Ok(())
             }
             Place::Node { mount, dentry } => {
-                if mask & 1 != 0 && mount.flags().no_exec && dentry.kind() == Kind::Regular {
+                if mask & 1 != 0 && mount.flags().no_exec && dentry.kind() == Kind::RegularFile {
                     return Err(Errno::ACCESS);
                 }
                 dentry.access(&asker.on(mount), mask)
@@ -146,7 +146,7 @@ impl Place {
 
     /// statfs(2). The mount's own options are among the flags.
     pub fn statistics(&self) -> Result<FilesystemStatistics, Errno> {
-        const ST_VALID: i64 = 0x20;
+        const ST_VALID: u64 = 0x20;
         let mut statistics = match self {
             Place::Host { path, .. } => host_ops::statistics(path)?,
             Place::Node { dentry, .. } => dentry.instance().statistics(dentry)?,
@@ -165,7 +165,7 @@ impl Place {
 /// Writing to devices, FIFOs and sockets is allowed on a read-only mount.
 fn is_on_disk(path: &[u8]) -> bool {
     host_ops::attributes(path).is_ok_and(|attributes| {
-        matches!(attributes.kind(), Kind::Regular | Kind::Directory | Kind::Symlink)
+        matches!(attributes.kind(), Kind::RegularFile | Kind::Directory | Kind::Symlink)
     })
 }
 

@@ -198,7 +198,6 @@ impl<'a> Walk<'a> {
             let used = &rest[..consumed];
             let after = &rest[consumed..];
             let is_last = after.iter().all(|&byte| byte == b'/');
-            let must_follow = !is_last || !after.is_empty();
             match step {
                 Step::Arrived(place) => {
                     let cut = used.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
@@ -215,10 +214,6 @@ impl<'a> Walk<'a> {
                     position += consumed;
                 }
                 Step::Link(target) => {
-                    if is_last && !self.flags.follow && !must_follow {
-                        // `step` only answers Link when it is to be followed.
-                        return Err(Errno::IO);
-                    }
                     self.count_link()?;
                     if target.is_empty() {
                         return Err(Errno::NOENT);
@@ -277,8 +272,8 @@ impl<'a> Walk<'a> {
                 Step::Failed(errno) => return self.fail(errno),
             }
         }
-        let wants_directory = pending.last() == Some(&b'/') || matches!(last, Last::Dot | Last::DotDot) && name.is_empty() && parent.is_none() && pending.ends_with(b".");
-        if pending.last() == Some(&b'/') && !matches!(last, Last::Root) {
+        let wants_directory = pending.last() == Some(&b'/');
+        if wants_directory && last == Last::Name && !self.kernel_agrees && !self.flags.parent {
             self.require_directory(&at)?;
         }
         Ok(Found {
@@ -393,10 +388,17 @@ impl<'a> Walk<'a> {
             Place::Host { .. } => self.host_step(at, rest),
             Place::Node { .. } => {
                 let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-                let follow = self.flags.follow || length < rest.len();
+                let follow = self.follows(&rest[length..]);
                 Ok((length, self.node_step(at, &rest[..length], follow)?))
             }
         }
+    }
+
+    /// Is a link followed that has `after` behind it in the path? A slash behind the last component says so too,
+    /// except for calls that make or remove names.
+    fn follows(&self, after: &[u8]) -> bool {
+        let is_last = after.iter().all(|&byte| byte == b'/');
+        self.flags.follow || !is_last || !after.is_empty() && !self.flags.parent
     }
 
     fn node_step(&mut self, at: &Place, component: &[u8], follow: bool) -> Result<Step, Errno> {
@@ -478,8 +480,7 @@ impl<'a> Walk<'a> {
             return Ok((consumed, Step::Arrived(self.cross(place)?)));
         }
         let is_last = rest[consumed..].iter().all(|&byte| byte == b'/');
-        let ends_in_slash = consumed < rest.len();
-        let follow = self.flags.follow || ends_in_slash;
+        let follow = self.follows(&rest[consumed..]);
         let mut flags = OFlags::PATH | OFlags::CLOEXEC;
         if !follow {
             flags |= OFlags::NOFOLLOW;
@@ -569,7 +570,7 @@ impl<'a> Walk<'a> {
             let place = Place::Host { mount: mount.clone(), path: candidate };
             return self.cross(place).map(Step::Arrived);
         }
-        let follow = self.flags.follow || consumed < rest.len();
+        let follow = self.follows(&rest[consumed..]);
         if follow && candidate == b"/proc/self" {
             return Ok(Step::Link(self.caller.process_id().to_string().into_bytes()));
         }

@@ -51,7 +51,7 @@ pub fn ordinary_files(top: &Path, prng: &mut Prng, count: u64, total: u64) -> Re
 }
 
 /// One directory of `count` small files.
-fn many_names(top: &Path, count: u32) -> Result<()> {
+pub fn many_names(top: &Path, count: u32) -> Result<()> {
     directory(top)?;
     for index in 0..count {
         let name = format!("{:08x}-{index}", index.wrapping_mul(2_654_435_761));

@@ -38,6 +38,14 @@ pub fn build_bench(top: &Path, owner: (u32, u32)) -> Result<()> {
     programs::make_repository(top, owner)
 }
 
+/// Builds a small tree with one of most things, for the image that the tests damage.
+pub fn build_small(top: &Path) -> Result<()> {
+    project::public_directory(top)?;
+    odd::build_small(top, &mut Prng::new(5))?;
+    bulk::ordinary_files(&top.join("files"), &mut Prng::new(6), 200, 1 << 20)?;
+    bulk::many_names(&top.join("many"), 300)
+}
+
 /// Writes a file whose parent exists.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     at(path, std::fs::write(path, bytes))

@@ -26,7 +26,6 @@ pub(crate) struct RawInode {
     pub(crate) modify: RawTime,
     /// Birth.
     pub(crate) creation: Option<RawTime>,
-    pub(crate) deletion: u32,
     pub(crate) links: u16,
     pub(crate) blocks_low: u32,
     pub(crate) blocks_high: u16,
@@ -66,7 +65,6 @@ impl RawInode {
             change: time(0xc, 0x84),
             modify: time(0x10, 0x88),
             creation: fits(0x98).then(|| RawTime { seconds: le32(bytes, 0x90), extra: Some(le32(bytes, 0x94)) }),
-            deletion: le32(bytes, 0x14),
             links: le16(bytes, 0x1a),
             blocks_low: le32(bytes, 0x1c),
             blocks_high: le16(bytes, 0x74),

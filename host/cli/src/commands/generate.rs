@@ -37,7 +37,11 @@ pub fn compat() -> Result<u8, Failure> {
 fn page(command: Command) -> Vec<u8> {
     let mut text = Vec::new();
     // Writing to memory cannot fail.
-    let _ = clap_mangen::Man::new(command).manual("view").render(&mut text);
+    let version = concat!("view ", env!("CARGO_PKG_VERSION"));
+    let page = clap_mangen::Man::new(command)
+        .source(version)
+        .manual("view manual");
+    let _ = page.render(&mut text);
     text
 }
 
@@ -46,7 +50,10 @@ fn pages() -> Vec<(String, Vec<u8>)> {
     let mut grammar = grammar();
     grammar.build();
     let mut all = vec![("view.1".to_owned(), page(self::grammar()))];
-    for verb in grammar.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in grammar
+        .get_subcommands()
+        .filter(|verb| verb.get_name() != "help")
+    {
         all.push((format!("view-{}.1", verb.get_name()), page(verb.clone())));
     }
     all
@@ -69,13 +76,20 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man");
         for (name, text) in pages() {
             let there = fs::read(directory.join(&name)).unwrap_or_default();
-            assert!(there == text, "docs/man/{name} is stale: run `view man docs/man`");
+            assert!(
+                there == text,
+                "docs/man/{name} is stale: run `view man docs/man`"
+            );
         }
     }
 
     #[test]
     fn completions_know_the_verbs_and_options() {
-        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+        for shell in [
+            clap_complete::Shell::Bash,
+            clap_complete::Shell::Zsh,
+            clap_complete::Shell::Fish,
+        ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut grammar(), "view", &mut script);
             let script = String::from_utf8(script).unwrap();

@@ -11,14 +11,16 @@ use crate::table::{age, columns, shown};
 
 /// Lists them.
 pub fn list(arguments: &Ls) -> Result<u8, Failure> {
-    let views = running()
-        .map_err(|error| Failure::new(1, "cannot list the views", io_text(&error)))?;
+    let views =
+        running().map_err(|error| Failure::new(1, "cannot list the views", io_text(&error)))?;
     let views: Vec<ViewInfo> = views.into_iter().map(|(_, info)| info).collect();
     if arguments.json {
         print_json(&json!({ "schema": "view.ls/1", "views": views }))?;
         return Ok(0);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     let rows: Vec<Vec<String>> = views.iter().map(|info| row(info, now)).collect();
     print(columns(&["NAME", "PID", "PROCS", "MOUNTS", "AGE", "COMMAND"], &rows).as_bytes())?;
     Ok(0)

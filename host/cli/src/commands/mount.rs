@@ -16,7 +16,10 @@ use crate::table::{columns, shown};
 /// `view mount`.
 pub fn mount(arguments: Mount) -> Result<u8, Failure> {
     if arguments.words.is_empty() && arguments.command.is_empty() {
-        return list(&Mounts { json: false, inside: arguments.inside });
+        return list(&Mounts {
+            json: false,
+            inside: arguments.inside,
+        });
     }
     let caller = Caller::from_environment(MOUNT_FAILED)?;
     let spec = asked_for(&caller, &arguments)?;
@@ -26,21 +29,27 @@ pub fn mount(arguments: Mount) -> Result<u8, Failure> {
         let (_, connection) = named_view(name, MOUNT_FAILED, &what)?;
         return add(connection, spec, caller, &what);
     }
-    if arguments.command.is_empty() {
-        if let Some((_, connection)) = current_view() {
-            refuse_new_view_options(&arguments.view, "a mount in this view")?;
-            return add(connection, spec, caller, &what);
-        }
+    if arguments.command.is_empty()
+        && let Some((_, connection)) = current_view()
+    {
+        refuse_new_view_options(&arguments.view, "a mount in this view")?;
+        return add(connection, spec, caller, &what);
     }
     let command = if arguments.command.is_empty() {
         if std::io::stderr().is_terminal() {
-            eprintln!("view: a shell that has {}; leave it to unmount", shown_mount(&spec));
+            eprintln!(
+                "view: a shell that has {}; leave it to unmount",
+                shown_mount(&spec)
+            );
         }
         caller.shell_command()
     } else {
         arguments.command
     };
-    run::start(caller.view(&arguments.view, Some(spec), command, VIEW_FAILED)?, &caller)
+    run::start(
+        caller.view(&arguments.view, Some(spec), command, VIEW_FAILED)?,
+        &caller,
+    )
 }
 
 /// The mount of the command line.
@@ -56,15 +65,25 @@ fn asked_for(caller: &Caller, arguments: &Mount) -> Result<MountSpec, Failure> {
     };
     let mut options = arguments.options.join(",");
     if arguments.read_only {
-        options = if options.is_empty() { "ro".into() } else { format!("{options},ro") };
+        options = if options.is_empty() {
+            "ro".into()
+        } else {
+            format!("{options},ro")
+        };
     }
     let context = caller.context();
-    context.mount(filesystem.as_deref(), source, target, &options).map_err(|bad| Failure {
-        what: attempt(&arguments.words),
-        why: bad.why,
-        hint: bad.hint,
-        status: if arguments.command.is_empty() { MOUNT_FAILED } else { VIEW_FAILED },
-    })
+    context
+        .mount(filesystem.as_deref(), source, target, &options)
+        .map_err(|bad| Failure {
+            what: attempt(&arguments.words),
+            why: bad.why,
+            hint: bad.hint,
+            status: if arguments.command.is_empty() {
+                MOUNT_FAILED
+            } else {
+                VIEW_FAILED
+            },
+        })
 }
 
 fn usage(why: &str) -> Failure {
@@ -75,13 +94,20 @@ fn usage(why: &str) -> Failure {
 fn attempt(words: &[OsString]) -> String {
     let word = |from_end: usize| {
         let place = words.len().checked_sub(from_end);
-        place.and_then(|place| words.get(place)).map(|word| shown(word)).unwrap_or_default()
+        place
+            .and_then(|place| words.get(place))
+            .map(|word| shown(word))
+            .unwrap_or_default()
     };
     format!("cannot mount {} on {}", word(2), word(1))
 }
 
 fn shown_mount(spec: &MountSpec) -> String {
-    format!("{} on {}", shown(&spec.source), shown(spec.target.as_os_str()))
+    format!(
+        "{} on {}",
+        shown(&spec.source),
+        shown(spec.target.as_os_str())
+    )
 }
 
 /// Options that only a new view can have make no sense for a mount in one that runs.
@@ -135,7 +161,9 @@ pub fn unmount(arguments: &Umount) -> Result<u8, Failure> {
 pub fn list(arguments: &Mounts) -> Result<u8, Failure> {
     let what = "cannot list the mounts";
     let mut connection = view_to_ask(arguments.inside.as_deref(), 1, what)?;
-    let mounts = connection.mounts().map_err(|error| Failure::client(1, what, error))?;
+    let mounts = connection
+        .mounts()
+        .map_err(|error| Failure::client(1, what, error))?;
     if arguments.json {
         print_json(&json!({ "schema": "view.mounts/1", "mounts": mounts }))?;
     } else {
@@ -159,9 +187,11 @@ fn row(info: &MountInfo) -> Vec<String> {
 fn view_to_ask(name: Option<&str>, status: u8, what: &str) -> Result<Connection, Failure> {
     match name {
         Some(name) => Ok(named_view(name, status, what)?.1),
-        None => current_view().map(|(_, connection)| connection).ok_or_else(|| {
-            Failure::new(status, what, "this process is in no view")
-                .hint("name a running view with --in NAME; `view ls` lists them")
-        }),
+        None => current_view()
+            .map(|(_, connection)| connection)
+            .ok_or_else(|| {
+                Failure::new(status, what, "this process is in no view")
+                    .hint("name a running view with --in NAME; `view ls` lists them")
+            }),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use view_core::control::ViewSpec;
 use view_core::control::session::{self, StartFailure};
+use view_core::supervisor::{self, Plan, StartError};
 
 use super::{current_view, named_view};
 use crate::args::{Enter, Habits, Run, Sh};
@@ -32,24 +33,46 @@ pub fn enter(arguments: Enter) -> Result<u8, Failure> {
     hint_at(&arguments.habits);
     let what = format!("cannot enter {}", arguments.name);
     let caller = Caller::from_environment(VIEW_FAILED)?;
-    let (socket, connection) = named_view(&arguments.name, VIEW_FAILED, &what)?;
+    let (_, connection) = named_view(&arguments.name, VIEW_FAILED, &what)?;
     let command = if arguments.command.is_empty() {
         caller.shell_command()
     } else {
         arguments.command
     };
-    let directory = arguments.directory.map(|path| caller.context().absolute(path.as_os_str()));
+    let directory = arguments
+        .directory
+        .map(|path| caller.context().absolute(path.as_os_str()));
     let environment = environment(&arguments.environment, VIEW_FAILED)?;
-    finish(session::enter(&socket, connection, command, &environment, directory))
+    finish(session::enter(connection, command, environment, directory))
 }
 
 /// Starts a view and stays until its command has ended: inside a view as a child namespace of it.
 pub fn start(spec: ViewSpec, caller: &Caller) -> Result<u8, Failure> {
-    match current_view() {
-        Some((socket, connection)) => {
-            finish(session::run_nested(spec, &socket, connection, caller.cwd.clone()))
-        }
-        None => finish(view_core::run(spec, Arc::new(Registry))),
+    if let Some((_, connection)) = current_view() {
+        return finish(session::run_nested(spec, connection, caller.cwd.clone()));
+    }
+    let name = spec.name.clone();
+    let plan = Plan {
+        spec,
+        environment: std::env::vars_os().collect(),
+        modules: Arc::new(Registry),
+        mount_failure_code: i32::from(VIEW_FAILED),
+    };
+    finish(supervisor::run(plan).map_err(|error| match error {
+        StartError::Launch(error) => error.into(),
+        StartError::Socket(error) => name_failure(name.as_deref(), &error),
+    }))
+}
+
+fn name_failure(name: Option<&str>, error: &std::io::Error) -> StartFailure {
+    match name {
+        Some(name) if error.kind() == std::io::ErrorKind::AddrInUse => StartFailure {
+            what: format!("cannot name the view {name}"),
+            why: "a running view has that name".into(),
+            hint: Some("`view ls` lists your views".into()),
+            is_host_refusal: false,
+        },
+        _ => StartFailure::io("cannot make the control socket", error),
     }
 }
 
@@ -73,6 +96,8 @@ fn finish(result: Result<i32, StartFailure>) -> Result<u8, Failure> {
 
 fn hint_at(habits: &Habits) {
     if habits.any() {
-        eprintln!("  hint: -i, -t and --rm are not needed: a view uses your terminal and ends with CMD");
+        eprintln!(
+            "  hint: -i, -t and --rm are not needed: a view uses your terminal and ends with CMD"
+        );
     }
 }

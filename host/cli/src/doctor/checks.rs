@@ -27,7 +27,11 @@ pub fn all(facts: &Facts, report: &NotifyReport) -> Vec<Check> {
     }
     checks.extend([execute(facts), scratch(), control(), landlock()]);
     if let Some(view) = &facts.view {
-        checks.push(Check::new("nesting", Status::Note, format!("inside the view {view}")));
+        checks.push(Check::new(
+            "nesting",
+            Status::Note,
+            format!("inside the view {view}"),
+        ));
     }
     if let Some((pid, name)) = &facts.tracer {
         let detail = format!("this process is traced by {name} (process {pid})");
@@ -71,7 +75,11 @@ pub fn symbol(errno: Errno) -> String {
 fn no_new_privs(report: &NotifyReport) -> Check {
     let name = "no_new_privs";
     match report.no_new_privs {
-        Ok(()) => Check::new(name, Status::Ok, "can be set; set-user-ID programs gain nothing in a view"),
+        Ok(()) => Check::new(
+            name,
+            Status::Ok,
+            "can be set; set-user-ID programs gain nothing in a view",
+        ),
         Err(errno) => Check::new(name, Status::Blocker, refused(errno))
             .remedy("allow prctl(PR_SET_NO_NEW_PRIVS) in the container's seccomp profile"),
     }
@@ -80,7 +88,11 @@ fn no_new_privs(report: &NotifyReport) -> Check {
 fn listener(facts: &Facts, report: &NotifyReport) -> Check {
     let name = "seccomp-notify";
     let Err(errno) = report.listener else {
-        let kind = if report.wait_killable { "filter and listener" } else { "filter and listener, older kernel" };
+        let kind = if report.wait_killable {
+            "filter and listener"
+        } else {
+            "filter and listener, older kernel"
+        };
         return Check::new(name, Status::Ok, kind);
     };
     match (errno, &facts.view) {
@@ -89,12 +101,16 @@ fn listener(facts: &Facts, report: &NotifyReport) -> Check {
             Status::Ok,
             format!("taken by the view {view} around us; `view run` here nests in it"),
         ),
-        (Errno::BUSY, None) => Check::new(name, Status::Blocker, "another supervisor has the listener")
-            .remedy("start view outside the sandbox or supervisor that runs this process"),
-        (Errno::NOSYS | Errno::INVAL, _) => {
-            Check::new(name, Status::Blocker, format!("this kernel has none: {}", refused(errno)))
-                .remedy("a Linux kernel 5.9 or later is needed (gVisor has no seccomp listener)")
+        (Errno::BUSY, None) => {
+            Check::new(name, Status::Blocker, "another supervisor has the listener")
+                .remedy("start view outside the sandbox or supervisor that runs this process")
         }
+        (Errno::NOSYS | Errno::INVAL, _) => Check::new(
+            name,
+            Status::Blocker,
+            format!("this kernel has none: {}", refused(errno)),
+        )
+        .remedy("a Linux kernel 5.9 or later is needed (gVisor has no seccomp listener)"),
         _ => Check::new(name, Status::Blocker, refused(errno))
             .remedy("allow seccomp(2) in the container's seccomp profile (docker's default does)"),
     }
@@ -113,8 +129,11 @@ fn memory(facts: &Facts, report: &NotifyReport) -> Check {
     let name = "tracee memory";
     match report.read_memory.and(report.write_memory) {
         Ok(()) => Check::new(name, Status::Ok, "process_vm_readv and process_vm_writev"),
-        Err(errno) => with_yama(Check::new(name, Status::Blocker, refused(errno)), facts,
-            "allow process_vm_readv and process_vm_writev in the container's seccomp profile"),
+        Err(errno) => with_yama(
+            Check::new(name, Status::Blocker, refused(errno)),
+            facts,
+            "allow process_vm_readv and process_vm_writev in the container's seccomp profile",
+        ),
     }
 }
 
@@ -126,12 +145,20 @@ fn trace(facts: &Facts, report: &NotifyReport) -> Check {
     };
     match (report.trace, &facts.tracer) {
         (Ok(()), _) => Check::new(name, Status::Ok, yama),
-        (Err(errno), Some((_, tracer))) => {
-            Check::new(name, Status::Blocker, format!("{}: {tracer} traces us", refused(errno)))
-                .remedy(format!("start {tracer} inside the view: view run -- {tracer} ..."))
-        }
+        (Err(errno), Some((_, tracer))) => Check::new(
+            name,
+            Status::Blocker,
+            format!("{}: {tracer} traces us", refused(errno)),
+        )
+        .remedy(format!(
+            "start {tracer} inside the view: view run -- {tracer} ..."
+        )),
         (Err(errno), None) => with_yama(
-            Check::new(name, Status::Blocker, format!("{} ({yama})", refused(errno))),
+            Check::new(
+                name,
+                Status::Blocker,
+                format!("{} ({yama})", refused(errno)),
+            ),
             facts,
             "allow ptrace(2) in the container's seccomp profile",
         ),
@@ -165,28 +192,50 @@ fn add_descriptor(report: &NotifyReport) -> Check {
 fn signals(report: &NotifyReport) -> Check {
     let name = "signals";
     if report.wait_killable {
-        Check::new(name, Status::Ok, "a received call is not interrupted half-way")
+        Check::new(
+            name,
+            Status::Ok,
+            "a received call is not interrupted half-way",
+        )
     } else {
-        Check::new(name, Status::Note, "a signal may interrupt a received call (kernel 5.19 has better)")
+        Check::new(
+            name,
+            Status::Note,
+            "a signal may interrupt a received call (kernel 5.19 has better)",
+        )
     }
 }
 
 fn wake_up(report: &NotifyReport) -> Check {
     let name = "fast wake-up";
     if report.sync_wake_up {
-        Check::new(name, Status::Ok, "the supervisor is woken on the tracee's CPU")
+        Check::new(
+            name,
+            Status::Ok,
+            "the supervisor is woken on the tracee's CPU",
+        )
     } else {
-        Check::new(name, Status::Missing, "calls cost more on an idle machine (kernel 6.6 has it)")
+        Check::new(
+            name,
+            Status::Missing,
+            "calls cost more on an idle machine (kernel 6.6 has it)",
+        )
     }
 }
 
 fn get_descriptor(report: &NotifyReport) -> Check {
     let name = "pidfd_getfd";
     match report.get_descriptor {
-        Ok(()) => Check::new(name, Status::Ok, "descriptors of tracees can be looked at directly"),
-        Err(errno) => {
-            Check::new(name, Status::Missing, format!("{}; /proc/PID/fd serves instead", refused(errno)))
-        }
+        Ok(()) => Check::new(
+            name,
+            Status::Ok,
+            "descriptors of tracees can be looked at directly",
+        ),
+        Err(errno) => Check::new(
+            name,
+            Status::Missing,
+            format!("{}; /proc/PID/fd serves instead", refused(errno)),
+        ),
     }
 }
 
@@ -195,7 +244,11 @@ fn execute(facts: &Facts) -> Check {
     match probe::execute_memfd() {
         Ok(()) => Check::new(name, Status::Ok, "executed from memory (memfd)"),
         Err(errno) => {
-            let check = Check::new(name, Status::Missing, format!("cannot be executed: {}", refused(errno)));
+            let check = Check::new(
+                name,
+                Status::Missing,
+                format!("cannot be executed: {}", refused(errno)),
+            );
             match facts.memfd_noexec {
                 Some(setting @ 1..) => check.remedy(format!(
                     "vm.memfd_noexec={setting} forbids it; ask for vm.memfd_noexec=0"
@@ -209,12 +262,20 @@ fn execute(facts: &Facts) -> Check {
 fn scratch() -> Check {
     let name = "scratch directory";
     match host::scratch() {
-        None => Check::new(name, Status::Blocker, "neither /dev/shm, $TMPDIR nor /tmp can be written")
-            .remedy("point TMPDIR at a writable directory"),
+        None => Check::new(
+            name,
+            Status::Blocker,
+            "neither /dev/shm, $TMPDIR nor /tmp can be written",
+        )
+        .remedy("point TMPDIR at a writable directory"),
         Some(found) => {
             let kind = if found.is_tmpfs { "tmpfs" } else { "not tmpfs" };
             let exec = if found.is_noexec { ", noexec" } else { "" };
-            Check::new(name, Status::Ok, format!("{} ({kind}{exec})", found.path.display()))
+            Check::new(
+                name,
+                Status::Ok,
+                format!("{} ({kind}{exec})", found.path.display()),
+            )
         }
     }
 }
@@ -231,8 +292,16 @@ fn control() -> Check {
 fn landlock() -> Check {
     let name = "landlock";
     match probe::landlock_abi() {
-        Ok(version) => Check::new(name, Status::Note, format!("v{version} in this kernel (view does not use it yet)")),
-        Err(_) => Check::new(name, Status::Note, "not in this kernel (view does not use it)"),
+        Ok(version) => Check::new(
+            name,
+            Status::Note,
+            format!("v{version} in this kernel (view does not use it yet)"),
+        ),
+        Err(_) => Check::new(
+            name,
+            Status::Note,
+            "not in this kernel (view does not use it)",
+        ),
     }
 }
 
@@ -273,32 +342,64 @@ mod tests {
 
     #[test]
     fn yama_is_named_when_it_forbids_tracing() {
-        let report = NotifyReport { trace: Err(Errno::PERM), ..all_works() };
-        let check = trace(&Facts { yama: Some(3), ..facts() }, &report);
+        let report = NotifyReport {
+            trace: Err(Errno::PERM),
+            ..all_works()
+        };
+        let check = trace(
+            &Facts {
+                yama: Some(3),
+                ..facts()
+            },
+            &report,
+        );
         assert_eq!(check.status, Status::Blocker);
         assert!(check.remedy.unwrap().contains("ptrace_scope=3"));
         // With scope 1 children may be traced, so the cause is elsewhere.
         let check = trace(&facts(), &report);
         assert!(check.remedy.unwrap().contains("seccomp profile"));
-        let traced = Facts { tracer: Some((7, "strace".into())), ..facts() };
-        assert!(trace(&traced, &report).remedy.unwrap().contains("view run -- strace"));
+        let traced = Facts {
+            tracer: Some((7, "strace".into())),
+            ..facts()
+        };
+        assert!(
+            trace(&traced, &report)
+                .remedy
+                .unwrap()
+                .contains("view run -- strace")
+        );
     }
 
     #[test]
     fn listener_taken_is_a_blocker_outside_a_view_only() {
-        let report = NotifyReport { listener: Err(Errno::BUSY), ..all_works() };
+        let report = NotifyReport {
+            listener: Err(Errno::BUSY),
+            ..all_works()
+        };
         assert_eq!(listener(&facts(), &report).status, Status::Blocker);
-        let inside = Facts { view: Some("v1".into()), ..facts() };
+        let inside = Facts {
+            view: Some("v1".into()),
+            ..facts()
+        };
         assert_eq!(listener(&inside, &report).status, Status::Ok);
-        let report = NotifyReport { listener: Err(Errno::NOSYS), ..all_works() };
+        let report = NotifyReport {
+            listener: Err(Errno::NOSYS),
+            ..all_works()
+        };
         assert!(listener(&inside, &report).remedy.unwrap().contains("5.9"));
     }
 
     #[test]
     fn docker_refusing_pidfd_getfd_is_no_blocker() {
-        let report = NotifyReport { get_descriptor: Err(Errno::PERM), ..all_works() };
+        let report = NotifyReport {
+            get_descriptor: Err(Errno::PERM),
+            ..all_works()
+        };
         assert_eq!(get_descriptor(&report).status, Status::Missing);
-        let report = NotifyReport { read_memory: Err(Errno::PERM), ..all_works() };
+        let report = NotifyReport {
+            read_memory: Err(Errno::PERM),
+            ..all_works()
+        };
         assert_eq!(memory(&facts(), &report).status, Status::Blocker);
     }
 

@@ -59,7 +59,11 @@ impl Facts {
 
     /// The first line of the report.
     pub fn headline(&self) -> String {
-        let filter = if self.has_filter { " (seccomp filter active)" } else { "" };
+        let filter = if self.has_filter {
+            " (seccomp filter active)"
+        } else {
+            ""
+        };
         format!(
             "kernel {} {}, container: {}{filter}, user namespaces: {} (not needed)",
             self.kernel, self.machine, self.container, self.user_namespaces
@@ -68,7 +72,11 @@ impl Facts {
 }
 
 fn sysctl(name: &str) -> Option<u8> {
-    fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?.trim().parse().ok()
+    fs::read_to_string(Path::new("/proc/sys").join(name))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn container() -> String {
@@ -133,8 +141,14 @@ pub struct Scratch {
 
 /// The first of /dev/shm, $TMPDIR, /tmp in which a directory and a file can be made.
 pub fn scratch() -> Option<Scratch> {
-    let candidates = [Some(PathBuf::from("/dev/shm")), std::env::var_os("TMPDIR").map(Into::into)];
-    let candidates = candidates.into_iter().flatten().chain(["/tmp".into(), "/var/tmp".into()]);
+    let candidates = [
+        Some(PathBuf::from("/dev/shm")),
+        std::env::var_os("TMPDIR").map(Into::into),
+    ];
+    let candidates = candidates
+        .into_iter()
+        .flatten()
+        .chain(["/tmp".into(), "/var/tmp".into()]);
     candidates.into_iter().find_map(|path| try_scratch(&path))
 }
 

@@ -65,7 +65,12 @@ struct Check {
 
 impl Check {
     fn new(name: &'static str, status: Status, detail: impl Into<String>) -> Self {
-        Self { name, status, detail: detail.into(), remedy: None }
+        Self {
+            name,
+            status,
+            detail: detail.into(),
+            remedy: None,
+        }
     }
     fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -95,10 +100,14 @@ pub fn doctor(arguments: &args::Doctor) -> Result<u8, Failure> {
 pub fn explain_start_failure() -> Option<Failure> {
     let facts = host::Facts::gather();
     let report = probe::notify(Duration::ZERO).ok()?;
-    let blocker =
-        checks::all(&facts, &report).into_iter().find(|check| check.status == Status::Blocker)?;
-    let mut failure =
-        Failure::new(VIEW_FAILED, "cannot start a view", format!("{}: {}", blocker.name, blocker.detail));
+    let blocker = checks::all(&facts, &report)
+        .into_iter()
+        .find(|check| check.status == Status::Blocker)?;
+    let mut failure = Failure::new(
+        VIEW_FAILED,
+        "cannot start a view",
+        format!("{}: {}", blocker.name, blocker.detail),
+    );
     failure.hint = Some(match blocker.remedy {
         Some(remedy) => format!("{remedy}; `view doctor` shows all checks"),
         None => "`view doctor` shows all checks".to_owned(),
@@ -108,9 +117,19 @@ pub fn explain_start_failure() -> Option<Failure> {
 
 fn as_text(facts: &host::Facts, checks: &[Check], cost: Option<StatCost>) -> String {
     let mut text = format!("{}\n", facts.headline());
-    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let width = checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or(0);
     for check in checks {
-        let _ = writeln!(text, "{:<4}  {:width$}  {}", check.status.word(), check.name, check.detail);
+        let _ = writeln!(
+            text,
+            "{:<4}  {:width$}  {}",
+            check.status.word(),
+            check.name,
+            check.detail
+        );
         if let Some(remedy) = &check.remedy {
             let _ = writeln!(text, "      {:width$}  hint: {remedy}", "");
         }

@@ -48,7 +48,10 @@ pub struct Connection {
 impl Connection {
     /// Connects to a socket. Errors: connect(2)'s; `ConnectionRefused` means a dead supervisor.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { stream: UnixStream::connect(path)?, timeout: ANSWER_TIMEOUT })
+        Ok(Self {
+            stream: UnixStream::connect(path)?,
+            timeout: ANSWER_TIMEOUT,
+        })
     }
 
     /// Sends a request and waits for its answer.
@@ -130,7 +133,15 @@ impl Connection {
         mounts: Vec<MountSpec>,
         cwd: PathBuf,
     ) -> Result<NamespaceInfo, ClientError> {
-        match self.ask(&Request::NewNamespace { pid, name, mounts, cwd }, &[])? {
+        match self.ask(
+            &Request::NewNamespace {
+                pid,
+                name,
+                mounts,
+                cwd,
+            },
+            &[],
+        )? {
             Response::Namespace { namespace } => Ok(namespace),
             _ => Err(ClientError::Unexpected),
         }
@@ -150,7 +161,10 @@ pub fn running() -> io::Result<Vec<(PathBuf, ViewInfo)>> {
     for (_, path) in runtime::sockets(&runtime::directory()?)? {
         match UnixStream::connect(&path) {
             Ok(stream) => {
-                let mut connection = Connection { stream, timeout: LIST_TIMEOUT };
+                let mut connection = Connection {
+                    stream,
+                    timeout: LIST_TIMEOUT,
+                };
                 if let Ok(info) = connection.info() {
                     views.push((path, info));
                 }

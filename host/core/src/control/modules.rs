@@ -94,6 +94,9 @@ pub trait Modules: Send + Sync {
 
     /// The type of that name.
     fn find(&self, name: &str) -> Option<ModuleInfo> {
-        self.types().iter().find(|module| module.name == name).copied()
+        self.types()
+            .iter()
+            .find(|module| module.name == name)
+            .copied()
     }
 }

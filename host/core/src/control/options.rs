@@ -9,8 +9,17 @@ use super::protocol::Refusal;
 
 /// Options of mount(8) that change nothing a view could show: accepted and dropped.
 const WITHOUT_EFFECT: [&str; 11] = [
-    "defaults", "loop", "async", "sync", "dirsync", "noatime", "relatime", "strictatime",
-    "nodiratime", "lazytime", "silent",
+    "defaults",
+    "loop",
+    "async",
+    "sync",
+    "dirsync",
+    "noatime",
+    "relatime",
+    "strictatime",
+    "nodiratime",
+    "lazytime",
+    "silent",
 ];
 
 /// The options of one mount.
@@ -60,7 +69,9 @@ impl MountOptions {
                     })?;
                 }
                 (name, None) if WITHOUT_EFFECT.contains(&name) => {}
-                (name, value) => options.rest.push((name.to_owned(), value.map(str::to_owned))),
+                (name, value) => options
+                    .rest
+                    .push((name.to_owned(), value.map(str::to_owned))),
             }
         }
         Ok(options)
@@ -77,14 +88,22 @@ impl MountOptions {
 
     /// Value of the last option of that name in `rest`; `Some(None)` when it has no value.
     pub fn get(&self, name: &str) -> Option<Option<&str>> {
-        self.rest.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_deref())
+        self.rest
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_deref())
     }
 }
 
 /// The form of /proc/mounts: `ro` or `rw` first. Unset `read_only` counts as `rw`.
 impl fmt::Display for MountOptions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(if self.read_only == Some(true) { "ro" } else { "rw" })?;
+        out.write_str(if self.read_only == Some(true) {
+            "ro"
+        } else {
+            "rw"
+        })?;
         for (is_set, name) in [
             (self.nosuid, ",nosuid"),
             (self.nodev, ",nodev"),
@@ -114,7 +133,9 @@ pub fn parse_size(text: &str) -> Option<u64> {
         }
         return u64::from_str_radix(digits, 16).ok();
     }
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
     let number: u64 = digits.parse().ok()?;
     let unit = unit.strip_suffix("iB").unwrap_or(unit);
@@ -152,7 +173,10 @@ mod tests {
         assert_eq!(refusal.errno, libc::EINVAL);
         assert!(refusal.hint.is_some());
         // Without a value it is not the common option; the module will refuse it.
-        assert_eq!(MountOptions::parse("offset").unwrap().get("offset"), Some(None));
+        assert_eq!(
+            MountOptions::parse("offset").unwrap().get("offset"),
+            Some(None)
+        );
     }
 
     #[test]
@@ -162,7 +186,19 @@ mod tests {
         assert_eq!(parse_size("0x100"), Some(256));
         assert_eq!(parse_size("2k"), Some(2048));
         assert_eq!(parse_size("3GiB"), Some(3 << 30));
-        for bad in ["", "k", "-1", "+1", "1.5M", "0x", "0x+1", "99999999999T", "1 M", "1MB", "1\u{e9}"] {
+        for bad in [
+            "",
+            "k",
+            "-1",
+            "+1",
+            "1.5M",
+            "0x",
+            "0x+1",
+            "99999999999T",
+            "1 M",
+            "1MB",
+            "1\u{e9}",
+        ] {
             assert_eq!(parse_size(bad), None, "{bad}");
         }
     }

@@ -65,7 +65,10 @@ pub mod optional {
         value: &Option<T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(|text| Text::of(text.as_ref())).serialize(serializer)
+        value
+            .as_ref()
+            .map(|text| Text::of(text.as_ref()))
+            .serialize(serializer)
     }
 
     /// Reads the value, or null.
@@ -74,9 +77,10 @@ pub mod optional {
     ) -> Result<Option<T>, D::Error> {
         match Option::<Text>::deserialize(deserializer)? {
             None => Ok(None),
-            Some(text) => {
-                text.into_os_string().map(|text| Some(T::from(text))).map_err(D::Error::custom)
-            }
+            Some(text) => text
+                .into_os_string()
+                .map(|text| Some(T::from(text)))
+                .map_err(D::Error::custom),
         }
     }
 }
@@ -110,7 +114,11 @@ pub mod pairs {
         value: &[(OsString, OsString)],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(value.iter().map(|(key, text)| (Text::of(key), Text::of(text))))
+        serializer.collect_seq(
+            value
+                .iter()
+                .map(|(key, text)| (Text::of(key), Text::of(text))),
+        )
     }
 
     /// Reads the pairs.

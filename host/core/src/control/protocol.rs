@@ -105,7 +105,11 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(errno: i32, why: impl Into<String>) -> Self {
-        Self { why: why.into(), hint: None, errno }
+        Self {
+            why: why.into(),
+            hint: None,
+            errno,
+        }
     }
 
     /// The same with a remedy.
@@ -176,8 +180,9 @@ pub struct EnterTicket {
     pub name: String,
     /// The view's cookie: the filter lets calls through whose sixth argument equals it.
     pub cookie: u64,
-    /// `FilterNeeds::intercept_lseek` of the view's filter.
-    pub intercept_lseek: bool,
+    /// Variables that a process of the view finds (`VIEW`, `VIEW_SOCKET`).
+    #[serde(with = "os_text::pairs")]
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// A child namespace of a running view (nested `view run`).
@@ -185,6 +190,9 @@ pub struct EnterTicket {
 pub struct NamespaceInfo {
     /// Number of the namespace, unique within the supervisor.
     pub id: u64,
+    /// Variables that a process of the view finds.
+    #[serde(with = "os_text::pairs")]
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// What a client asks. One request and one response at a time on a connection.

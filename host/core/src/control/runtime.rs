@@ -62,9 +62,7 @@ fn make_private(path: &Path, uid: u32) -> io::Result<()> {
 /// Whether a name can be a view's: 1 to 32 of letters, digits, `.`, `_`, `-`, no leading `.` or `-`.
 pub fn is_valid_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=32).contains(&name.len())
-        && name.bytes().all(is_plain)
-        && !name.starts_with(['.', '-'])
+    (1..=32).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with(['.', '-'])
 }
 
 /// Path of the socket of the view of that name.
@@ -103,7 +101,10 @@ pub fn bind(directory: &Path, name: Option<&str>) -> io::Result<(String, PathBuf
 fn bind_name(directory: &Path, name: &str) -> io::Result<(String, PathBuf, UnixListener)> {
     let path = socket_path(directory, name);
     if path.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "path of the socket is too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "path of the socket is too long",
+        ));
     }
     let listener = match UnixListener::bind(&path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_if_stale(&path) => {
@@ -134,10 +135,10 @@ pub fn sockets(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(name) = name.and_then(|name| name.strip_suffix(SUFFIX)) {
-            if is_valid_name(name) {
-                found.push((name.to_owned(), path));
-            }
+        if let Some(name) = name.and_then(|name| name.strip_suffix(SUFFIX))
+            && is_valid_name(name)
+        {
+            found.push((name.to_owned(), path));
         }
     }
     found.sort();
@@ -189,7 +190,10 @@ mod tests {
         let base = scratch("stale");
         make_private(&base, rustix::process::geteuid().as_raw()).unwrap();
         let (_, path, listener) = bind(&base, Some("one")).unwrap();
-        assert_eq!(bind(&base, Some("one")).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            bind(&base, Some("one")).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         assert!(!remove_if_stale(&path));
         drop(listener);
         // The file stays behind, as after SIGKILL.
@@ -200,7 +204,11 @@ mod tests {
         let (first, _, _first_listener) = bind(&base, None).unwrap();
         let (second, _, _second_listener) = bind(&base, None).unwrap();
         assert_ne!(first, second);
-        let listed: Vec<String> = sockets(&base).unwrap().into_iter().map(|(name, _)| name).collect();
+        let listed: Vec<String> = sockets(&base)
+            .unwrap()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(listed, ["one".to_owned(), first, second]);
         assert!(bind(&base, Some("../x")).is_err());
         fs::remove_dir_all(&base).unwrap();

@@ -107,15 +107,16 @@ fn accept_all(listener: &UnixListener, handler: &Arc<dyn ControlHandler>) {
         let guard = Guard(open.clone());
         let handler = handler.clone();
         // When no thread can be made, the closure is dropped, and with it the connection.
-        let _ = thread::Builder::new().name("control-peer".into()).stack_size(STACK_BYTES).spawn(
-            move || {
+        let _ = thread::Builder::new()
+            .name("control-peer".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
                 if let Some((peer, command)) = converse(&stream, handler.as_ref()) {
                     // An entering process may stay for long; it takes no place among requests.
                     drop(guard);
                     enter(stream, peer, command, handler.as_ref());
                 }
-            },
-        );
+            });
     }
 }
 
@@ -158,7 +159,9 @@ fn converse(stream: &UnixStream, handler: &dyn ControlHandler) -> Option<(Peer, 
 fn enter(stream: UnixStream, peer: Peer, command: Vec<OsString>, handler: &dyn ControlHandler) {
     let deadline = Instant::now() + MESSAGE_TIMEOUT;
     if wire::wait(stream.as_fd(), PollFlags::IN, deadline).is_ok() {
-        let _ = catch_unwind(AssertUnwindSafe(|| handler.enter(peer, command, stream.into())));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            handler.enter(peer, command, stream.into())
+        }));
     }
 }
 
@@ -167,7 +170,9 @@ fn soon() -> Instant {
 }
 
 fn refused(errno: i32, why: impl Into<String>) -> Response {
-    Response::Refused { refusal: Refusal::new(errno, why) }
+    Response::Refused {
+        refusal: Refusal::new(errno, why),
+    }
 }
 
 /// The peer, if it is the supervisor's own user.
@@ -186,17 +191,24 @@ fn identify(stream: &UnixStream) -> Option<Peer> {
 fn answer(handler: &dyn ControlHandler, peer: Peer, request: Request) -> Response {
     let result = match request {
         Request::Mount { mount, cwd } => handler.mount(peer, mount, cwd).map(|()| Response::Done),
-        Request::Unmount { target, lazy, cwd } => {
-            handler.unmount(peer, target, lazy, cwd).map(|()| Response::Done)
-        }
-        Request::Mounts => handler.mounts(peer).map(|mounts| Response::Mounts { mounts }),
+        Request::Unmount { target, lazy, cwd } => handler
+            .unmount(peer, target, lazy, cwd)
+            .map(|()| Response::Done),
+        Request::Mounts => handler
+            .mounts(peer)
+            .map(|mounts| Response::Mounts { mounts }),
         Request::Info => handler.info(peer).map(|view| Response::Info { view }),
-        Request::PrepareEnter => {
-            handler.prepare_enter(peer).map(|ticket| Response::Ticket { ticket })
-        }
+        Request::PrepareEnter => handler
+            .prepare_enter(peer)
+            .map(|ticket| Response::Ticket { ticket }),
         // Handled before: it ends the conversation.
         Request::Enter { .. } => Ok(Response::Done),
-        Request::NewNamespace { pid, name, mounts, cwd } => handler
+        Request::NewNamespace {
+            pid,
+            name,
+            mounts,
+            cwd,
+        } => handler
             .new_namespace(peer, pid, name, mounts, cwd)
             .map(|namespace| Response::Namespace { namespace }),
         Request::Stop => handler.stop(peer).map(|()| Response::Done),

@@ -67,7 +67,12 @@ impl ControlHandler for Recorder {
         })
     }
     fn prepare_enter(&self, _: Peer) -> Result<EnterTicket, Refusal> {
-        Ok(EnterTicket { name: "test".into(), cookie: u64::MAX, intercept_lseek: true })
+        let environment = vec![("VIEW".into(), "test".into())];
+        Ok(EnterTicket {
+            name: "test".into(),
+            cookie: u64::MAX,
+            environment,
+        })
     }
     fn enter(&self, _: Peer, command: Vec<OsString>, socket: OwnedFd) {
         let handed = crate::launch::handover::receive(socket.as_fd()).unwrap();
@@ -83,7 +88,10 @@ impl ControlHandler for Recorder {
         mounts: Vec<MountSpec>,
         _: PathBuf,
     ) -> Result<NamespaceInfo, Refusal> {
-        Ok(NamespaceInfo { id: u64::from(pid) + mounts.len() as u64 })
+        Ok(NamespaceInfo {
+            id: u64::from(pid) + mounts.len() as u64,
+            environment: vec![],
+        })
     }
     fn stop(&self, _: Peer) -> Result<(), Refusal> {
         Ok(())
@@ -104,7 +112,11 @@ impl Served {
         std::fs::create_dir(&directory).unwrap();
         let handler = Arc::new(Recorder::default());
         let served = Self { directory, handler };
-        serve(UnixListener::bind(served.path()).unwrap(), served.handler.clone()).unwrap();
+        serve(
+            UnixListener::bind(served.path()).unwrap(),
+            served.handler.clone(),
+        )
+        .unwrap();
         served
     }
     fn path(&self) -> PathBuf {
@@ -115,7 +127,9 @@ impl Served {
     }
     fn raw(&self) -> UnixStream {
         let stream = UnixStream::connect(self.path()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream
     }
 }
@@ -142,12 +156,16 @@ fn mounts_travel_unchanged_even_with_names_that_are_not_utf8() {
     let mut connection = served.connect();
     let odd = mount(b"/tmp/\xff\xfe\n\"", "/mnt", Some("ext4"));
     connection.mount(odd.clone(), "/".into()).unwrap();
-    connection.mount(mount(b"/b", "/b", None), "/".into()).unwrap();
+    connection
+        .mount(mount(b"/b", "/b", None), "/".into())
+        .unwrap();
     assert_eq!(served.handler.mounts.lock().unwrap()[0], odd);
     let listed = connection.mounts().unwrap();
     assert_eq!(listed.len(), 2);
     assert_eq!(listed[0].source, odd.source);
-    connection.unmount("/mnt".into(), false, "/".into()).unwrap();
+    connection
+        .unmount("/mnt".into(), false, "/".into())
+        .unwrap();
     assert_eq!(connection.mounts().unwrap().len(), 1);
     let peer = served.handler.peers.lock().unwrap()[0];
     assert_eq!(peer.pid, std::process::id());
@@ -171,7 +189,10 @@ fn refusals_arrive_with_errno_and_hint() {
         Err(ClientError::Refused(refusal)) => assert_eq!(refusal.why, "Invalid argument"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(connection.info().unwrap().command[1], OsString::from_vec(vec![0xff, b'x']));
+    assert_eq!(
+        connection.info().unwrap().command[1],
+        OsString::from_vec(vec![0xff, b'x'])
+    );
 }
 
 #[test]
@@ -186,7 +207,10 @@ fn entering_turns_the_connection_over() {
     let mut byte = [0; 2];
     assert_eq!(rustix::io::read(&socket, &mut byte).unwrap(), 1);
     let entered = served.handler.entered.lock().unwrap().clone();
-    assert_eq!(entered, [(vec!["sh".into()], file.metadata().unwrap().ino())]);
+    assert_eq!(
+        entered,
+        [(vec!["sh".into()], file.metadata().unwrap().ino())]
+    );
     // The handler has dropped its end.
     assert_eq!(rustix::io::read(&socket, &mut byte).unwrap(), 0);
 }
@@ -196,7 +220,9 @@ fn namespace_and_stop() {
     let served = Served::new("namespace");
     let mut connection = served.connect();
     let mounts = vec![mount(b"/a", "/a", None), mount(b"/b", "/b", None)];
-    let namespace = connection.new_namespace(40, "n".into(), mounts, "/".into()).unwrap();
+    let namespace = connection
+        .new_namespace(40, "n".into(), mounts, "/".into())
+        .unwrap();
     assert_eq!(namespace.id, 42);
     connection.stop().unwrap();
 }
@@ -252,7 +278,10 @@ fn hostile_bytes_end_the_connection_and_nothing_else() {
     for case in &cases {
         let answer = throw(&served, case);
         let text = String::from_utf8_lossy(&answer);
-        assert!(answer.is_empty() || text.contains("bad request"), "{case:?}: {text}");
+        assert!(
+            answer.is_empty() || text.contains("bad request"),
+            "{case:?}: {text}"
+        );
     }
     // Every prefix of a good request, and every single byte of it changed.
     let good = frame(&serde_json::to_vec(&Request::Mounts).unwrap());
@@ -277,8 +306,9 @@ fn silent_peers_do_not_keep_others_out() {
 #[test]
 fn crowd_is_turned_away_and_places_are_given_back() {
     let served = Served::new("crowd");
-    let crowd: Vec<UnixStream> =
-        (0..super::server::MAX_CONNECTIONS * 2).map(|_| served.raw()).collect();
+    let crowd: Vec<UnixStream> = (0..super::server::MAX_CONNECTIONS * 2)
+        .map(|_| served.raw())
+        .collect();
     drop(crowd);
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -320,7 +350,9 @@ fn long_messages_and_their_limit() {
     let soon = Instant::now() + Duration::from_secs(20);
     let sender = std::thread::spawn(move || {
         wire::send(&left, &request(1 << 20), &[], soon).unwrap();
-        wire::send(&left, &request(wire::MAX_MESSAGE_BYTES), &[], soon).unwrap_err().kind()
+        wire::send(&left, &request(wire::MAX_MESSAGE_BYTES), &[], soon)
+            .unwrap_err()
+            .kind()
     });
     let (received, _) = wire::receive::<Request>(&right, soon).unwrap().unwrap();
     assert_eq!(received, request(1 << 20));

@@ -111,7 +111,9 @@ fn read_exactly(
     let mut chunk = vec![0; wanted.min(CHUNK_BYTES)];
     while into.len() < wanted {
         let room = (wanted - into.len()).min(chunk.len());
-        let Some(slot) = chunk.get_mut(..room) else { return Err(bad("message too long")) };
+        let Some(slot) = chunk.get_mut(..room) else {
+            return Err(bad("message too long"));
+        };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -141,15 +143,18 @@ fn read_exactly(
 }
 
 /// Waits for the stream to be ready, or fails with `TimedOut`.
-pub(super) fn wait(stream: BorrowedFd<'_>, for_what: PollFlags, deadline: Instant) -> io::Result<()> {
+pub(super) fn wait(
+    stream: BorrowedFd<'_>,
+    for_what: PollFlags,
+    deadline: Instant,
+) -> io::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let timeout = Timespec::try_from(left.min(Duration::from_secs(3600))).map_err(|_| {
-            io::Error::from(io::ErrorKind::TimedOut)
-        })?;
+        let timeout = Timespec::try_from(left.min(Duration::from_secs(3600)))
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
         match poll(&mut [PollFd::new(&stream, for_what)], Some(&timeout)) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
             Ok(_) => return Ok(()),

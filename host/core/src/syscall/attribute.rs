@@ -79,7 +79,7 @@ pub fn truncate(task: &Task<'_>) -> Result<Answer, Errno> {
     if let Target::Place(place) = &target {
         match place.kind()? {
             Kind::Directory => return Err(Errno::ISDIR),
-            Kind::Regular => {}
+            Kind::RegularFile => {}
             _ => return Err(Errno::INVAL),
         }
     }

@@ -155,7 +155,7 @@ pub fn chdir(task: &Task<'_>) -> Result<Answer, Errno> {
 /// fchdir — chdir(2)
 pub fn fchdir(task: &Task<'_>) -> Result<Answer, Errno> {
     task.view.directories_changed();
-    if let Object::Backed(identity, backed) = task.object(task.int(0))? {
+    if let Object::Backed(_, backed) = task.object(task.int(0))? {
         let place = backed.place();
         if place.kind()? != Kind::Directory {
             return Err(Errno::NOTDIR);
@@ -163,7 +163,6 @@ pub fn fchdir(task: &Task<'_>) -> Result<Answer, Errno> {
         if let Place::Node { mount, dentry } = place {
             dentry.check_access(&task.asker().on(mount), MAY_EXEC)?;
         }
-        task.view.markers.set_pinned(identity, true);
     }
     Ok(Answer::Continue)
 }

@@ -6,8 +6,8 @@
 //! interpreter's backing file.
 
 use super::injection;
-use super::open::own_link;
-use crate::scalpel::{self, ExecVector, InjectedExec, elf, shebang};
+use super::open::{open_backing, own_link};
+use crate::scalpel::{self, ExecVector, InjectedExec, Outcome, elf, shebang};
 use crate::task::{Answer, Object, Task};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -16,6 +16,8 @@ use view_vfs::attributes::{Identity, Kind};
 use view_vfs::permission::MAY_EXEC;
 use view_vfs::place::Place;
 use view_vfs::resolver::WalkFlags;
+
+mod traced;
 
 /// Interpreters that one exec may go through (fs/exec.c).
 const MAX_DEPTH: usize = 5;
@@ -88,7 +90,7 @@ fn open_program(task: &Task<'_>, program: &Program) -> Result<OwnedFd, Errno> {
         }
         Place::Node { mount, dentry } => {
             match dentry.kind() {
-                Kind::Regular => {}
+                Kind::RegularFile => {}
                 Kind::Symlink => return Err(Errno::LOOP),
                 _ => return Err(Errno::ACCESS),
             }
@@ -98,9 +100,7 @@ fn open_program(task: &Task<'_>, program: &Program) -> Result<OwnedFd, Errno> {
             }
             dentry.check_access(&caller, MAY_EXEC)?;
             caller.enforces_modes = false;
-            let file = dentry.open(libc::O_RDONLY, &place.view_path(), &caller)?;
-            task.view.register_file(file.identity, place.clone());
-            Ok(file.descriptor)
+            Ok(open_backing(task, place, &caller)?.descriptor)
         }
     }
 }
@@ -199,8 +199,18 @@ fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) 
         ExecVector::Prefix { strings: &strings, original: argv, skip: 1 }
     };
     let exec = InjectedExec { path: &path, arguments, environment: envp, shown_path: &shown };
-    let outcome = scalpel::inject_exec(&injection::waiting(task), task.view.cookie, &exec, |_| drop(link));
-    injection::answer(outcome)
+    let mut link = Some(link);
+    let outcome = scalpel::inject_exec(&injection::waiting(task), task.view.cookie, &exec, |_| drop(link.take()));
+    match (outcome, link) {
+        (Outcome::AlreadyTraced, Some(link)) => traced::run(task, link, Keep { _target: _copy, _program: resolved.file }),
+        (outcome, _) => injection::answer(outcome),
+    }
+}
+
+/// What the names of an exec lead to: open until it is over.
+struct Keep {
+    _target: Option<OwnedFd>,
+    _program: OwnedFd,
 }
 
 /// The ELF interpreter when Linux would not find it by the program's own words.

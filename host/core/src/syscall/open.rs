@@ -14,6 +14,7 @@ use view_sys::memory;
 use view_vfs::attributes::Kind;
 use view_vfs::host_ops;
 use view_vfs::object::{Opened, OpenedFile};
+use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 use view_vfs::resolver::{Found, Last, WalkFlags};
 
@@ -257,33 +258,20 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
     match place {
         Place::Node { mount, dentry } => {
             let caller = task.asker().on(mount);
-            match dentry.kind() {
-                Kind::Regular => {
-                    let opened = dentry.open(how.flags, &place.view_path(), &caller)?;
-                    Ok(give_file(task, place.clone(), opened, how))
-                }
-                kind => {
-                    dentry.check_open(how.flags, &caller)?;
-                    match kind {
-                        Kind::Directory => give_marker(task, place, how),
-                        Kind::Fifo => open_special(task, place, how),
-                        Kind::CharDevice | Kind::BlockDevice => Err(Errno::ACCESS),
-                        _ => Err(Errno::NXIO),
-                    }
-                }
-            }
+            let opened = dentry.open(how.flags, &place.view_path(), &caller)?;
+            answer_opened(task, place.clone(), opened, how)
         }
         Place::Host { mount, path } => match host_ops::attributes(path)?.kind() {
             Kind::Directory => open_directory(task, place, how),
             Kind::Symlink => Err(Errno::LOOP),
-            Kind::Fifo => {
+            Kind::NamedPipe => {
                 let text = c_string(path);
                 let flags = Argument::Value(how.flags as u64);
                 injection::run(task, libc::SYS_open, &[Argument::Bytes(&text), flags, Argument::Value(0)], true)
             }
             Kind::CharDevice | Kind::BlockDevice if mount.flags().no_dev => Err(Errno::ACCESS),
             kind => {
-                if wants_to_write(how) && mount.flags().read_only && kind == Kind::Regular {
+                if wants_to_write(how) && mount.flags().read_only && kind == Kind::RegularFile {
                     return Err(Errno::ROFS);
                 }
                 let flags = how.flags & !(libc::O_CREAT | libc::O_EXCL) | libc::O_NOCTTY;
@@ -331,11 +319,10 @@ fn open_path(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> 
     }
     let flags = libc::O_PATH | how.flags & libc::O_CLOEXEC;
     match place {
-        Place::Node { mount, dentry } if kind == Kind::Regular => {
+        Place::Node { mount, .. } if kind == Kind::RegularFile => {
             let mut caller = task.asker().on(mount);
             caller.enforces_modes = false;
-            let file = dentry.open(libc::O_RDONLY, &place.view_path(), &caller)?;
-            task.view.register_file(file.identity, place.clone());
+            let file = open_backing(task, place, &caller)?;
             let text = c_string(&own_link(&file.descriptor));
             inject_open(task, &text, flags)
         }
@@ -355,6 +342,18 @@ fn open_path(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> 
 fn inject_open(task: &Task<'_>, path: &[u8], flags: i32) -> Result<Answer, Errno> {
     let arguments = [Argument::Bytes(path), Argument::Value(flags as u64), Argument::Value(0)];
     injection::run(task, libc::SYS_open, &arguments, false)
+}
+
+/// A descriptor of the supervisor for a module's regular file, known by its identity from now on.
+pub fn open_backing(task: &Task<'_>, place: &Place, caller: &Caller) -> Result<OpenedFile, Errno> {
+    let Place::Node { dentry, .. } = place else { return Err(Errno::INVAL) };
+    match dentry.open(libc::O_RDONLY, &place.view_path(), caller)? {
+        Opened::File(file) => {
+            task.view.register_file(file.identity, place.clone());
+            Ok(file)
+        }
+        _ => Err(Errno::ACCESS),
+    }
 }
 
 /// The link by which a tracee reaches a descriptor of the supervisor.

@@ -1,6 +1,6 @@
 //! inotify_add_watch(2) and name_to_handle_at(2) on objects of a mount.
 
-use super::open::own_link;
+use super::open::{open_backing, own_link};
 use super::target::{self, on_place};
 use crate::task::{Answer, Task};
 use rustix::fs::inotify::{self, WatchFlags};
@@ -28,11 +28,10 @@ pub fn inotify_add_watch(task: &Task<'_>) -> Result<Answer, Errno> {
         let watch = WatchFlags::from_bits_retain(mask & !(DONT_FOLLOW | ONLY_DIRECTORY));
         let number = match place {
             Place::Host { path, .. } => inotify::add_watch(&instance, path.as_slice(), watch)?,
-            Place::Node { mount, dentry } if kind == Kind::Regular => {
+            Place::Node { mount, .. } if kind == Kind::RegularFile => {
                 let mut caller = task.asker().on(mount);
                 caller.enforces_modes = false;
-                let file = dentry.open(libc::O_RDONLY, &place.view_path(), &caller)?;
-                task.view.register_file(file.identity, place.clone());
+                let file = open_backing(task, place, &caller)?;
                 inotify::add_watch(&instance, own_link(&file.descriptor), watch)?
             }
             Place::Node { .. } => {

@@ -139,11 +139,6 @@ impl Inode {
         Ok(attributes)
     }
 
-    /// The last known attributes, however old. For what never changes, and for checks that the module repeats.
-    pub(super) fn last_attributes(&self) -> Attributes {
-        self.attributes.read().value
-    }
-
     /// Caches attributes, unless something changed since `seen` was read.
     pub(super) fn store_attributes(&self, attributes: &Attributes, expiry: Expiry, seen: u64) {
         let mut cached = self.attributes.write();

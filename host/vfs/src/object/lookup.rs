@@ -57,14 +57,6 @@ impl Children {
         self.table.read().version
     }
 
-    /// The live dentry of this name, valid or not.
-    pub(super) fn live(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        match self.table.read().names.get(name) {
-            Some(Slot::Present(dentry)) => dentry.upgrade(),
-            _ => None,
-        }
-    }
-
     /// A dentry went: removes its slot, unless a new one took it.
     pub(super) fn remove_dead(&self, name: &[u8]) {
         let mut table = self.table.write();

@@ -1,0 +1,211 @@
+/*
+ * usage: micro CASE [PATH | COUNT COMMAND...]
+ * Prints the median time of one call in nanoseconds, from 15 batches of about 10 ms each after one to warm up.
+ * Cases without a path: getpid read write poll lseek
+ * Cases with a path:    stat stat-missing open pread4k pread64k mmap fstat
+ * run COUNT COMMAND...: prints the wall time of each of COUNT runs in nanoseconds, one a line.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCHES 15
+#define MAPPED (16 << 20)
+
+static const char *path;
+static int fd = -1;
+static off_t size;
+static char buffer[65536];
+static unsigned long long sink;
+
+static long long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void need(int good)
+{
+	if (!good)
+		die(path ? path : "call");
+}
+
+static void do_getpid(long i) { (void)i; syscall(SYS_getpid); }
+static void do_read(long i) { (void)i; need(read(fd, buffer, 4096) == 4096); }
+static void do_write(long i) { (void)i; need(write(fd, buffer, 4096) == 4096); }
+static void do_lseek(long i) { need(lseek(fd, i & 4095, SEEK_SET) >= 0); }
+static void do_poll(long i)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	(void)i;
+	need(poll(&p, 1, 0) >= 0);
+}
+static void do_stat(long i)
+{
+	struct stat s;
+
+	(void)i;
+	need(stat(path, &s) == 0);
+}
+static void do_stat_missing(long i)
+{
+	struct stat s;
+
+	(void)i;
+	need(stat(path, &s) != 0);
+}
+static void do_fstat(long i)
+{
+	struct stat s;
+
+	(void)i;
+	need(fstat(fd, &s) == 0);
+}
+static void do_open(long i)
+{
+	int opened = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)i;
+	need(opened >= 0);
+	close(opened);
+}
+static void do_pread(long i, size_t length)
+{
+	off_t offset = (off_t)((unsigned long long)i * 2654435761u % (size / length)) * length;
+
+	need(pread(fd, buffer, length, offset) == (ssize_t)length);
+}
+static void do_pread4k(long i) { do_pread(i, 4096); }
+static void do_pread64k(long i) { do_pread(i, 65536); }
+/* Maps 16 MiB, reads a byte of each page, unmaps. */
+static void do_mmap(long i)
+{
+	size_t length = size < MAPPED ? size : MAPPED;
+	char *map = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+
+	(void)i;
+	need(map != MAP_FAILED);
+	for (size_t at = 0; at < length; at += 4096)
+		sink += map[at];
+	munmap(map, length);
+}
+
+static const struct {
+	const char *name;
+	void (*call)(long);
+	const char *device;
+	int opens;
+} cases[] = {
+	{ "getpid", do_getpid, NULL, 0 },
+	{ "read", do_read, "/dev/zero", 0 },
+	{ "write", do_write, "/dev/null", 0 },
+	{ "poll", do_poll, "/dev/zero", 0 },
+	{ "lseek", do_lseek, "/etc/passwd", 0 },
+	{ "stat", do_stat, NULL, 0 },
+	{ "stat-missing", do_stat_missing, NULL, 0 },
+	{ "fstat", do_fstat, NULL, 1 },
+	{ "open", do_open, NULL, 0 },
+	{ "pread4k", do_pread4k, NULL, 1 },
+	{ "pread64k", do_pread64k, NULL, 1 },
+	{ "mmap", do_mmap, NULL, 1 },
+};
+
+static int compare(const void *a, const void *b)
+{
+	double difference = *(const double *)a - *(const double *)b;
+
+	return (difference > 0) - (difference < 0);
+}
+
+static int run(int argc, char **argv)
+{
+	long count = argc > 3 ? atol(argv[2]) : 0;
+
+	if (count < 1)
+		return 2;
+	for (long i = 0; i < count; i++) {
+		long long start = now();
+		pid_t child = vfork();
+		int status;
+
+		if (child == 0) {
+			execvp(argv[3], argv + 3);
+			_exit(127);
+		}
+		if (child < 0 || waitpid(child, &status, 0) < 0)
+			die("run");
+		if (!WIFEXITED(status) || WEXITSTATUS(status) == 127 || WEXITSTATUS(status) == 125)
+			return 1;
+		printf("%lld\n", now() - start);
+		fflush(stdout);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	size_t chosen;
+
+	if (argc > 1 && !strcmp(argv[1], "run"))
+		return run(argc, argv);
+	for (chosen = 0; chosen < sizeof cases / sizeof *cases; chosen++)
+		if (argc > 1 && !strcmp(argv[1], cases[chosen].name))
+			break;
+	if (chosen == sizeof cases / sizeof *cases) {
+		fprintf(stderr, "micro: no such case\n");
+		return 2;
+	}
+	path = argc > 2 ? argv[2] : NULL;
+	if (cases[chosen].device && (fd = open(cases[chosen].device, O_RDWR)) < 0 && (fd = open(cases[chosen].device, O_RDONLY)) < 0)
+		die(cases[chosen].device);
+	if (cases[chosen].opens) {
+		struct stat s;
+
+		if (!path || (fd = open(path, O_RDONLY)) < 0 || fstat(fd, &s) < 0)
+			die("open");
+		size = s.st_size;
+		/* What is measured is an opened file: its data is read in once before. */
+		for (off_t at = 0; at < size; at += sizeof buffer)
+			if (pread(fd, buffer, sizeof buffer, at) < 0)
+				die("pread");
+	}
+
+	void (*call)(long) = cases[chosen].call;
+	long count = 1, serial = 0;
+	for (;;) { /* how many calls take 10 ms */
+		long long start = now();
+		for (long i = 0; i < count; i++)
+			call(serial++);
+		if (now() - start > 10000000 || count > 100000000)
+			break;
+		count *= 2;
+	}
+	double times[BATCHES];
+	for (int batch = 0; batch < BATCHES; batch++) {
+		long long start = now();
+		for (long i = 0; i < count; i++)
+			call(serial++);
+		times[batch] = (double)(now() - start) / count;
+	}
+	qsort(times, BATCHES, sizeof *times, compare);
+	printf("%.1f\n", times[BATCHES / 2]);
+	return sink == 1;
+}

@@ -1,0 +1,62 @@
+//! exec of a thread that gdb or strace already traces, so that the scalpel can't have it.
+//!
+//! The path argument itself is replaced in the tracee's memory, by a name in the private directory, and the kernel
+//! executes the call as it is; `#!` lines are then the kernel's affair and see that name. A successful exec throws the
+//! changed memory away; after a failed one it is put back.
+
+use super::Keep;
+use crate::private_directory::TemporaryLink;
+use crate::task::{Answer, Task};
+use rustix::io::Errno;
+use std::time::Duration;
+use view_sys::memory;
+
+/// A tracer may hold the thread at several stops before the exec is over.
+const ROUNDS: u32 = 500;
+const ROUND: Duration = Duration::from_millis(2);
+/// A script's interpreter opens the name after the exec.
+const SCRIPT_GRACE: Duration = Duration::from_secs(2);
+
+/// Executes `link` in the place of the path of an execve(2).
+pub fn run(task: &Task<'_>, link: TemporaryLink, keep: Keep) -> Result<Answer, Errno> {
+    if i64::from(task.call.number) != libc::SYS_execve {
+        return Err(Errno::PERM);
+    }
+    let (thread, address) = (task.call.tid, task.argument(0));
+    let mut text = link.path().to_vec();
+    text.push(0);
+    let mut former = vec![0u8; text.len()];
+    memory::read_exact(thread, address, &mut former)?;
+    memory::write(thread, address, &text)?;
+    let before = program(thread);
+    if task.listener.answer_continue(task.call.id).is_err() {
+        return Ok(Answer::Sent);
+    }
+    for _ in 0..ROUNDS {
+        std::thread::sleep(ROUND);
+        let mut now = vec![0u8; text.len()];
+        let has_changed = program(thread) != before;
+        if has_changed || memory::read_exact(thread, address, &mut now).is_err() || now != text {
+            break;
+        }
+        if is_outside(thread) {
+            // The exec failed and the thread went on.
+            let _ = memory::write(thread, address, &former);
+            break;
+        }
+    }
+    std::thread::sleep(SCRIPT_GRACE);
+    drop((link, keep));
+    Ok(Answer::Sent)
+}
+
+fn program(thread: u32) -> Option<(u64, u64, u64)> {
+    let stat = rustix::fs::stat(format!("/proc/{thread}/exe")).ok()?;
+    Some((stat.st_dev, stat.st_ino, stat.st_ctime as u64))
+}
+
+/// Is the thread in another call than execve, or in none?
+fn is_outside(thread: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{thread}/syscall"))
+        .is_ok_and(|text| !text.starts_with("59 ") && !text.starts_with("running"))
+}

@@ -1,0 +1,142 @@
+//! From a module to a backing file: in large requests, holes kept.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::ftruncate;
+use rustix::io::{Errno, pwrite};
+
+/// Bytes of one request to the module.
+const REQUEST_BYTES: u64 = 1 << 20;
+/// Blocks of zeros of this size are not written.
+const BLOCK_BYTES: usize = 4096;
+
+/// Where data is, as `SEEK_DATA` and `SEEK_HOLE` tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextData {
+    /// Data from `start` to `end` (not included).
+    Range {
+        /// First byte of data at or after the place asked for.
+        start: u64,
+        /// Start of the hole behind it.
+        end: u64,
+    },
+    /// Only a hole up to the end.
+    None,
+    /// The module does not know about holes.
+    Unknown,
+}
+
+/// The contents of a file of a module.
+pub(crate) trait ContentSource {
+    /// Up to `size` bytes at `offset`; fewer only where the file ends.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno>;
+
+    /// The next data at or after `offset`.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn next_data(&self, offset: u64) -> Result<NextData, Errno>;
+}
+
+/// Copies `size` bytes. What the source does not have is zero.
+///
+/// # Errors
+/// Those of the source and of writing.
+pub(super) fn copy(file: &OwnedFd, source: &dyn ContentSource, size: u64) -> Result<(), Errno> {
+    ftruncate(file, size)?;
+    let mut offset = 0;
+    while offset < size {
+        let (start, end) = if size - offset <= BLOCK_BYTES as u64 {
+            (offset, size) // asking would cost more than reading
+        } else {
+            match source.next_data(offset)? {
+                NextData::None => break,
+                NextData::Unknown => (offset, size),
+                NextData::Range { start, end } => (start.max(offset), end.min(size)),
+            }
+        };
+        if end <= start {
+            break; // the file became shorter
+        }
+        offset = start;
+        while offset < end {
+            let wanted = (end - offset).min(REQUEST_BYTES);
+            let bytes = source.read(offset, wanted as u32)?; // at most 1 MiB
+            let usable = bytes.len().min(wanted as usize);
+            let Some(bytes) = bytes.get(..usable).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(()); // the file ends here
+            };
+            write_data(file, offset, bytes)?;
+            offset += usable as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Copies until the source has no more; its size is not known.
+///
+/// # Errors
+/// `EFBIG` beyond `limit` bytes; those of the source and of writing.
+pub(super) fn copy_to_end(
+    file: &OwnedFd,
+    source: &dyn ContentSource,
+    limit: u64,
+) -> Result<(), Errno> {
+    let mut offset = 0;
+    loop {
+        let bytes = source.read(offset, REQUEST_BYTES as u32)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let end = offset + bytes.len() as u64;
+        if end > limit {
+            return Err(Errno::FBIG);
+        }
+        ftruncate(file, end)?;
+        write_data(file, offset, &bytes)?;
+        offset = end;
+    }
+}
+
+/// Writes what is not zero. The file is long enough already.
+fn write_data(file: &OwnedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+    let is_zero = |block: &[u8]| ZEROS.get(..block.len()).is_some_and(|zeros| zeros == block);
+    let mut run_start = 0;
+    let mut position = 0;
+    for block in bytes.chunks(BLOCK_BYTES) {
+        let end = position + block.len();
+        if is_zero(block) {
+            write_all(file, offset, bytes, run_start..position)?;
+            run_start = end;
+        }
+        position = end;
+    }
+    write_all(file, offset, bytes, run_start..position)
+}
+
+/// Writes `bytes[range]` to where they belong when `bytes` starts at `offset`.
+fn write_all(
+    file: &OwnedFd,
+    offset: u64,
+    bytes: &[u8],
+    range: std::ops::Range<usize>,
+) -> Result<(), Errno> {
+    let mut place = offset + range.start as u64;
+    let mut rest = bytes.get(range).unwrap_or_default();
+    while !rest.is_empty() {
+        match pwrite(file, rest, place) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                place += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,400 @@
+//! The page cache: regular files of modules that give no descriptor, as files that the kernel can read and map.
+//!
+//! Each cached file is a memfd, or an unlinked file in a spool directory when it is large, filled from the module when
+//! it is first opened. Opening it opens that file again through /proc/self/fd, so offset, access mode and status flags
+//! belong to the open. The supervisor itself keeps only a read-only description: a writable one would make running the
+//! file fail with ETXTBSY.
+//!
+//! Clean files that are open nowhere are dropped, least recently used first, when the memory budget or half of the
+//! descriptors are used up. A file is written to only by [`fill`] before it is published: all cached files are clean.
+//! Writing back will add states between `Content::Filled` and `Content::Empty`.
+//!
+//! | Module   | Responsibility                                         |
+//! |----------|--------------------------------------------------------|
+//! | `budget` | how much memory and how many descriptors may be used   |
+//! | `fill`   | from a module to a backing file, holes kept            |
+//! | `spool`  | where the backing files are made                       |
+//! | `reopen` | another open file description of the same file         |
+//!
+//! Lock order: `CachedFile::content` (held while a file is filled), then `PageCache::files`. Under `files` another
+//! file's `content` is never waited for. `PageCache::outdated` is a leaf.
+
+mod budget;
+mod fill;
+mod reopen;
+mod spool;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use crate::attributes::{Identity, Timestamp};
+use budget::{Budget, Charge};
+pub(crate) use fill::{ContentSource, NextData};
+pub(crate) use reopen::reopen;
+pub(crate) use spool::BackingStyle;
+use spool::Spool;
+
+/// Names a file: the device of its instance and its inode number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileKey {
+    /// Device number of the instance.
+    pub(crate) device: u64,
+    /// Inode number there.
+    pub(crate) inode: u64,
+}
+
+/// What tells one version of a file's contents from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Last change of the contents.
+    pub(crate) modified: Timestamp,
+    /// Is the file executable? The backing file has to be as well.
+    pub(crate) is_executable: bool,
+}
+
+/// A file to be opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// Which.
+    pub(crate) key: FileKey,
+    /// Which version.
+    pub(crate) stamp: Stamp,
+    /// Bytes that the contents take without their holes, as far as the module says.
+    pub(crate) allocated_bytes: u64,
+    /// The contents cannot be cached, and the size is not known before the end is read.
+    pub(crate) is_direct: bool,
+    /// Nobody may ever write to it.
+    pub(crate) is_sealed: bool,
+    /// Path in the view: names the memfd.
+    pub(crate) name: &'a [u8],
+}
+
+/// Options of a page cache.
+#[derive(Clone, Debug, Default)]
+pub struct PageCacheOptions {
+    /// Most bytes of memory for files; `None`: a quarter of what is free and allowed at the start.
+    pub budget_bytes: Option<u64>,
+    /// Directories for large files, first choice first; empty: $TMPDIR, /var/tmp, /tmp.
+    pub spool_directories: Vec<PathBuf>,
+}
+
+/// All cached files of all instances of a supervisor.
+pub struct PageCache {
+    budget: Arc<Budget>,
+    spool: Spool,
+    uses: AtomicU64,
+    files: Mutex<HashMap<FileKey, Arc<CachedFile>>>,
+    /// Contents that are not true any more, but still open somewhere.
+    outdated: Mutex<Vec<Filled>>,
+}
+
+struct CachedFile {
+    content: Mutex<Content>,
+    /// Value of `PageCache::uses` at the last open.
+    last_use: AtomicU64,
+    /// Not in the table any more: whoever waited for it looks again.
+    is_unlisted: AtomicBool,
+}
+
+enum Content {
+    Empty,
+    Filled(Filled),
+}
+
+struct Filled {
+    descriptor: OwnedFd,
+    identity: Identity,
+    stamp: Stamp,
+    charge: Charge,
+}
+
+impl PageCache {
+    /// An empty cache.
+    pub fn new(options: PageCacheOptions) -> Arc<PageCache> {
+        Arc::new(PageCache {
+            budget: Arc::new(Budget::new(options.budget_bytes)),
+            spool: Spool::new(options.spool_directories),
+            uses: AtomicU64::new(0),
+            files: Mutex::new(HashMap::new()),
+            outdated: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Memory used by cached files, in bytes.
+    pub fn used_bytes(&self) -> u64 {
+        self.budget.used_bytes()
+    }
+
+    /// Memory that cached files may use, in bytes.
+    pub fn budget_bytes(&self) -> u64 {
+        self.budget.total_bytes()
+    }
+
+    /// Descriptors used by cached files.
+    pub fn descriptors(&self) -> usize {
+        self.budget.descriptors()
+    }
+
+    /// Drops every file that is open nowhere.
+    pub fn shrink(&self) {
+        self.evict_until(|_| false);
+    }
+
+    /// Opens a file that is cached in this version; `None` when it is not.
+    ///
+    /// # Errors
+    /// Those of opening the backing file.
+    pub(crate) fn open_cached(
+        &self,
+        wanted: &Wanted<'_>,
+        flags: i32,
+    ) -> Result<Option<(OwnedFd, Identity)>, Errno> {
+        let Some(file) = self.files.lock().get(&wanted.key).cloned() else {
+            return Ok(None);
+        };
+        let content = file.content.lock();
+        match &*content {
+            Content::Filled(filled) if filled.stamp == wanted.stamp => {
+                self.touch(&file);
+                let opened = reopen(filled.descriptor.as_fd(), flags)?;
+                Ok(Some((opened, filled.identity)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Opens a file, filling it from `source` unless it is cached in this version. The answer of a failed source is
+    /// not remembered.
+    ///
+    /// # Errors
+    /// Those of the source, `ENOSPC`, `ENOMEM`, `EMFILE`, and those of opening the backing file.
+    pub(crate) fn open(
+        &self,
+        wanted: &Wanted<'_>,
+        flags: i32,
+        source: &dyn ContentSource,
+    ) -> Result<(OwnedFd, Identity), Errno> {
+        if wanted.is_direct {
+            let filled = self.fill(wanted, source)?;
+            let opened = reopen(filled.descriptor.as_fd(), flags)?;
+            return Ok((opened, filled.identity));
+        }
+        loop {
+            let file = self.listed(wanted.key);
+            let mut content = file.content.lock();
+            if file.is_unlisted.load(Ordering::Acquire) {
+                continue;
+            }
+            self.touch(&file);
+            if let Content::Filled(filled) = &*content
+                && filled.stamp == wanted.stamp
+            {
+                let opened = reopen(filled.descriptor.as_fd(), flags)?;
+                return Ok((opened, filled.identity));
+            }
+            // An older version stays with those who have it open.
+            self.retire(&mut content);
+            match self.fill(wanted, source) {
+                Ok(filled) => {
+                    let opened = reopen(filled.descriptor.as_fd(), flags);
+                    let identity = filled.identity;
+                    *content = Content::Filled(filled);
+                    return Ok((opened?, identity));
+                }
+                Err(error) => {
+                    self.unlist(wanted.key, &file);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Is the backing file `identity` of this file open in any process? `None` when it is not of this cache.
+    pub(crate) fn is_open(&self, key: FileKey, identity: Identity) -> Option<bool> {
+        let file = self.files.lock().get(&key).cloned();
+        if let Some(file) = file
+            && let Content::Filled(filled) = &*file.content.lock()
+            && filled.identity == identity
+        {
+            return Some(is_opened_elsewhere(filled));
+        }
+        let mut outdated = self.outdated.lock();
+        outdated.retain(is_opened_elsewhere);
+        let is_outdated = |filled: &Filled| filled.identity == identity;
+        outdated.iter().any(is_outdated).then_some(true)
+    }
+
+    /// The contents are not true any more, or nobody can ask for them again. Who has the file open keeps it.
+    pub(crate) fn forget_file(&self, key: FileKey) {
+        let file = self.files.lock().remove(&key);
+        if let Some(file) = file {
+            self.discard(&file);
+        }
+    }
+
+    /// Forgets all files of an instance.
+    pub(crate) fn forget_device(&self, device: u64) {
+        let mut gone = Vec::new();
+        self.files.lock().retain(|key, file| {
+            let stays = key.device != device;
+            if !stays {
+                gone.push(Arc::clone(file));
+            }
+            stays
+        });
+        for file in gone {
+            self.discard(&file);
+        }
+    }
+
+    /// A file has left the table.
+    fn discard(&self, file: &CachedFile) {
+        file.is_unlisted.store(true, Ordering::Release);
+        // A file that is being filled goes with the last thread that uses it.
+        if let Some(mut content) = file.content.try_lock() {
+            self.retire(&mut content);
+        }
+    }
+
+    /// Empties a file; its contents are remembered as long as they are open somewhere.
+    fn retire(&self, content: &mut Content) {
+        if let Content::Filled(filled) = std::mem::replace(content, Content::Empty)
+            && is_opened_elsewhere(&filled)
+        {
+            let mut outdated = self.outdated.lock();
+            outdated.retain(is_opened_elsewhere);
+            outdated.push(filled);
+        }
+    }
+
+    fn touch(&self, file: &CachedFile) {
+        let now = self.uses.fetch_add(1, Ordering::Relaxed);
+        file.last_use.store(now, Ordering::Relaxed);
+    }
+
+    fn listed(&self, key: FileKey) -> Arc<CachedFile> {
+        let mut files = self.files.lock();
+        let file = files.entry(key).or_insert_with(|| {
+            Arc::new(CachedFile {
+                content: Mutex::new(Content::Empty),
+                last_use: AtomicU64::new(0),
+                is_unlisted: AtomicBool::new(false),
+            })
+        });
+        Arc::clone(file)
+    }
+
+    fn unlist(&self, key: FileKey, file: &Arc<CachedFile>) {
+        let mut files = self.files.lock();
+        if files.get(&key).is_some_and(|other| Arc::ptr_eq(other, file)) {
+            files.remove(&key);
+        }
+        drop(files);
+        file.is_unlisted.store(true, Ordering::Release);
+    }
+
+    /// Makes and fills a backing file.
+    fn fill(&self, wanted: &Wanted<'_>, source: &dyn ContentSource) -> Result<Filled, Errno> {
+        let style = BackingStyle {
+            is_executable: wanted.stamp.is_executable,
+            is_sealed: wanted.is_sealed,
+            name: wanted.name,
+        };
+        self.make_room(wanted.allocated_bytes);
+        let fits = wanted.is_direct || self.budget.admits(wanted.allocated_bytes);
+        let (writable, is_in_memory) = self.spool.create(&style, fits)?;
+        if wanted.is_direct {
+            fill::copy_to_end(&writable, source, self.budget.total_bytes())?;
+        } else {
+            fill::copy(&writable, source, wanted.stamp.size)?;
+        }
+        let descriptor = spool::publish(writable, &style, is_in_memory)?;
+        let stat = rustix::fs::fstat(&descriptor)?;
+        let bytes = match is_in_memory {
+            true => u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+            false => 0,
+        };
+        let filled = Filled {
+            descriptor,
+            identity: Identity {
+                device: stat.st_dev,
+                inode: stat.st_ino,
+            },
+            stamp: wanted.stamp,
+            charge: Charge::new(&self.budget, bytes),
+        };
+        Ok(filled)
+    }
+
+    /// Evicts until `bytes` more and one more descriptor fit, as far as that is possible. When something has to go,
+    /// an eighth of the limits goes with it, so that the next files find room.
+    fn make_room(&self, bytes: u64) {
+        if self.budget.has_room(bytes, 0) {
+            return;
+        }
+        self.evict_until(|budget| budget.has_room(bytes, 8));
+    }
+
+    /// Drops files that are open nowhere, least recently used first, until `is_enough`.
+    fn evict_until(&self, is_enough: impl Fn(&Budget) -> bool) {
+        let mut candidates: Vec<(u64, FileKey, Arc<CachedFile>)> = {
+            let files = self.files.lock();
+            files
+                .iter()
+                .map(|(key, file)| (file.last_use.load(Ordering::Relaxed), *key, Arc::clone(file)))
+                .collect()
+        };
+        candidates.sort_unstable_by_key(|(last_use, ..)| *last_use);
+        for (_, key, file) in candidates {
+            if is_enough(&self.budget) {
+                break;
+            }
+            // A file that is being filled or opened in another thread is in use.
+            let Some(mut content) = file.content.try_lock() else {
+                continue;
+            };
+            if let Content::Filled(filled) = &*content
+                && !is_opened_elsewhere(filled)
+            {
+                self.unlist(key, &file);
+                *content = Content::Empty;
+            }
+        }
+    }
+}
+
+/// Asks the kernel; what it cannot tell counts as open.
+fn is_opened_elsewhere(filled: &Filled) -> bool {
+    view_sys::file::is_opened_elsewhere(&filled.descriptor).unwrap_or(true)
+}
+
+impl fmt::Debug for PageCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageCache")
+            .field("used_bytes", &self.used_bytes())
+            .field("budget_bytes", &self.budget_bytes())
+            .field("descriptors", &self.descriptors())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Filled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filled")
+            .field("identity", &self.identity)
+            .field("charge", &self.charge)
+            .finish_non_exhaustive()
+    }
+}
