@@ -9,7 +9,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,7 +114,7 @@ static void tracee(int socket)
 
 int main(int argc, char **argv)
 {
-	int sockets[2], fd, status;
+	int sockets[2], fd;
 	struct seccomp_notif request;
 	struct seccomp_notif_resp response;
 	pid_t child;
@@ -129,24 +128,18 @@ int main(int argc, char **argv)
 	fd = take_descriptor(sockets[0]);
 	if (argc < 2)
 		ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	for (;;) {
-		/* RECV alone does not return when the last tracee is gone. */
-		struct pollfd end = { .fd = fd, .events = POLLIN };
-
+	/* RECV would not return once the last tracee is gone, so the calls are counted. */
+	for (int left = CALLS * (BATCHES + 1); left > 0; left--) {
 		memset(&request, 0, sizeof request);
-		if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0) {
-			if (errno == EINTR)
-				continue;
-			break;
-		}
+		while (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0)
+			if (errno != EINTR)
+				die("receive");
 		memset(&response, 0, sizeof response);
 		response.id = request.id;
 		response.val = 42;
-		if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 && errno != ENOENT)
+		if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0)
 			die("send");
-		if (waitpid(child, &status, WNOHANG) == child || (poll(&end, 1, 0) == 1 && (end.revents & POLLHUP)))
-			break;
 	}
-	waitpid(child, &status, 0);
+	waitpid(child, NULL, 0);
 	return 0;
 }

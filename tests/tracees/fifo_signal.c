@@ -46,11 +46,11 @@ static void test(void)
     // With SA_RESTART the open and the read go on until there is something.
     on_signal(SIGALRM, handler, SA_RESTART);
     hits = 0;
-    pid_t pid = spawn(late_writer, (void *)60L);
+    pid_t pid = spawn(late_writer, (void *)150L);
     int r = CHECK_OK(open(in("p"), O_RDONLY | O_CLOEXEC));
-    CHECK(hits > 1);
+    CHECK(hits > 0);
     CHECK_EQ(read(r, buf, 8), 4);
-    CHECK(hits > 3);
+    CHECK(hits > 1);
     wait_ok(pid);
     CHECK_OK(close(r));
     every_us(0);

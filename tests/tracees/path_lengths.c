@@ -16,7 +16,8 @@ static void test(void)
     CHECK_ERRNO(open(in(name), O_CREAT | O_WRONLY, 0644), ENAMETOOLONG);
     CHECK_ERRNO(mkdir(in(name), 0755), ENAMETOOLONG);
     CHECK_ERRNO(unlink(in(name)), ENAMETOOLONG);
-    CHECK_ERRNO(rename(dir, in(name)), ENAMETOOLONG);
+    write_file(in("g"), "x");
+    CHECK_ERRNO(rename(in("g"), in(name)), ENAMETOOLONG);
     CHECK_ERRNO(symlink("x", in(name)), ENAMETOOLONG);
     char under[600];
     snprintf(under, sizeof under, "missing/%s", name);

@@ -23,7 +23,14 @@ struct Totals {
 fn walk(fs: &dyn Filesystem, request: &Request, directory: INodeNo, totals: &mut Totals) {
     let mut offset = 0;
     loop {
-        let entries = sync::readdirplus(fs, request, directory, FileHandle(0), offset, REPLY_BYTES as usize);
+        let entries = sync::readdirplus(
+            fs,
+            request,
+            directory,
+            FileHandle(0),
+            offset,
+            REPLY_BYTES as usize,
+        );
         let entries = entries.expect("a directory that can be read");
         let Some(last) = entries.last() else { return };
         offset = last.offset;
@@ -39,9 +46,17 @@ fn walk(fs: &dyn Filesystem, request: &Request, directory: INodeNo, totals: &mut
                     totals.files += 1;
                     let mut at = 0;
                     while at < attr.size {
-                        let data =
-                            sync::read(fs, request, attr.ino, FileHandle(0), at, REPLY_BYTES, OpenFlags(0), None)
-                                .expect("a file that can be read");
+                        let data = sync::read(
+                            fs,
+                            request,
+                            attr.ino,
+                            FileHandle(0),
+                            at,
+                            REPLY_BYTES,
+                            OpenFlags(0),
+                            None,
+                        )
+                        .expect("a file that can be read");
                         at += data.len() as u64;
                         totals.bytes += data.len() as u64;
                     }
@@ -79,7 +94,10 @@ fn main() {
         println!("{round}: {:?} {totals:?}", start.elapsed());
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    for line in status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")) {
+    for line in status
+        .lines()
+        .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"))
+    {
         println!("{line}");
     }
 }

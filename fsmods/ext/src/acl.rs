@@ -36,7 +36,9 @@ mod tests {
     #[test]
     fn short_and_long_entries() {
         let disk = [1, 0, 0, 0, 1, 0, 6, 0, 2, 0, 7, 0, 0xe8, 3, 0, 0];
-        let linux = [2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 7, 0, 0xe8, 3, 0, 0];
+        let linux = [
+            2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 7, 0, 0xe8, 3, 0, 0,
+        ];
         assert_eq!(to_linux(&disk), Some(linux.to_vec()));
         assert_eq!(to_linux(&disk[..15]), None);
         assert_eq!(to_linux(&[2, 0, 0, 0]), None);

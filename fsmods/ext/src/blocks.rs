@@ -34,7 +34,11 @@ impl Block {
 
     /// Runs `check` unless it has already passed under this `mark` (a nonzero number that names the
     /// kind of structure and its owner).
-    pub(crate) fn check_once(&self, mark: u64, check: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn check_once(
+        &self,
+        mark: u64,
+        check: impl FnOnce(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         if self.checked.load(Ordering::Relaxed) != mark {
             check(&self.data)?;
             self.checked.store(mark, Ordering::Relaxed);
@@ -82,12 +86,22 @@ pub(crate) struct Blocks {
 impl Blocks {
     pub(crate) fn new(device: Device, block_size: usize, count: u64) -> Self {
         let cache = Mutex::new(ClockCache::new(CACHE_BYTES));
-        Self { device, block_size, count, overlay: Overlay::new(), cache }
+        Self {
+            device,
+            block_size,
+            count,
+            overlay: Overlay::new(),
+            cache,
+        }
     }
 
     /// The same blocks as the journal's replay leaves them. Forgets what was cached before.
     pub(crate) fn with_overlay(self, overlay: Overlay) -> Self {
-        Self { overlay, cache: Mutex::new(ClockCache::new(CACHE_BYTES)), ..self }
+        Self {
+            overlay,
+            cache: Mutex::new(ClockCache::new(CACHE_BYTES)),
+            ..self
+        }
     }
 
     /// The same blocks with a count that became known later (a journal may hold a newer superblock).
@@ -114,10 +128,10 @@ impl Blocks {
             return Ok(block);
         }
         let count = self.ahead(number, wanted);
-        if count > 1 {
-            if let Some(block) = self.read_several(number, count) {
-                return Ok(block);
-            }
+        if count > 1
+            && let Some(block) = self.read_several(number, count)
+        {
+            return Ok(block);
         }
         let mut data = vec![0; self.block_size].into_boxed_slice();
         self.read_one(number, &mut data)?;
@@ -126,7 +140,10 @@ impl Blocks {
 
     fn keep(&self, number: u64, data: Box<[u8]>) -> Arc<Block> {
         let weight = data.len();
-        let block = Arc::new(Block { data, checked: AtomicU64::new(0) });
+        let block = Arc::new(Block {
+            data,
+            checked: AtomicU64::new(0),
+        });
         let mut cache = self.cache.lock();
         if let Some(present) = cache.get(&number) {
             return present;
@@ -145,7 +162,9 @@ impl Blocks {
                 count = first.saturating_sub(number);
             }
             let cache = self.cache.lock();
-            if let Some(present) = (1..count).find(|step| cache.contains(&number.saturating_add(*step))) {
+            if let Some(present) =
+                (1..count).find(|step| cache.contains(&number.saturating_add(*step)))
+            {
                 count = present;
             }
         }
@@ -156,7 +175,9 @@ impl Blocks {
     fn read_several(&self, number: u64, count: u64) -> Option<Arc<Block>> {
         let bytes = usize::try_from(count).ok()?.checked_mul(self.block_size)?;
         let mut data = vec![0; bytes];
-        self.device.read_exact_at(&mut data, number.checked_mul(self.block_size as u64)?).ok()?;
+        self.device
+            .read_exact_at(&mut data, number.checked_mul(self.block_size as u64)?)
+            .ok()?;
         let mut first = None;
         for (step, chunk) in data.chunks_exact(self.block_size).enumerate() {
             let block = self.keep(number.saturating_add(step as u64), chunk.into());
@@ -171,10 +192,10 @@ impl Blocks {
             None => self.read_raw(number, 0, buf),
             Some(copy) => {
                 self.read_raw(copy.at, 0, buf)?;
-                if copy.is_escaped {
-                    if let Some(start) = buf.first_chunk_mut::<4>() {
-                        *start = crate::journal::MAGIC.to_be_bytes();
-                    }
+                if copy.is_escaped
+                    && let Some(start) = buf.first_chunk_mut::<4>()
+                {
+                    *start = crate::journal::MAGIC.to_be_bytes();
                 }
                 Ok(())
             }
@@ -200,7 +221,10 @@ impl Blocks {
                 Some(at) => (at, false),
                 None => (end, false),
             };
-            let bytes = run_end.saturating_sub(number).saturating_mul(size).saturating_sub(skip);
+            let bytes = run_end
+                .saturating_sub(number)
+                .saturating_mul(size)
+                .saturating_sub(skip);
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(rest.len());
             let (now, later) = rest.split_at_mut(bytes);
             if is_overlaid {
@@ -226,7 +250,9 @@ impl Blocks {
             let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
             return Err(Error::Corrupt(Problem::new(Place::Block(first), detail)));
         }
-        let at = first.checked_mul(self.block_size as u64).and_then(|at| at.checked_add(skip));
+        let at = first
+            .checked_mul(self.block_size as u64)
+            .and_then(|at| at.checked_add(skip));
         match at {
             Some(at) => self.device.read_exact_at(buf, at).map_err(|error| {
                 let number = first.saturating_add(skip / self.block_size as u64);
@@ -234,9 +260,15 @@ impl Blocks {
                     std::io::ErrorKind::UnexpectedEof => "the image ends before it".to_owned(),
                     _ => error.to_string(),
                 };
-                Error::Unreadable(Problem::new(Place::Block(number), format!("cannot be read: {cause}")))
+                Error::Unreadable(Problem::new(
+                    Place::Block(number),
+                    format!("cannot be read: {cause}"),
+                ))
             }),
-            None => Err(Error::Corrupt(Problem::new(Place::Block(first), "is beyond the last byte"))),
+            None => Err(Error::Corrupt(Problem::new(
+                Place::Block(first),
+                "is beyond the last byte",
+            ))),
         }
     }
 

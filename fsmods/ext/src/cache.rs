@@ -23,7 +23,14 @@ pub(crate) struct ClockCache<K, V> {
 
 impl<K: Eq + Hash + Copy, V: Clone> ClockCache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { places: HashMap::new(), slots: Vec::new(), free: Vec::new(), hand: 0, weight: 0, capacity }
+        Self {
+            places: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+            weight: 0,
+            capacity,
+        }
     }
 
     /// The value for `key`, which counts as used now.
@@ -49,7 +56,12 @@ impl<K: Eq + Hash + Copy, V: Clone> ClockCache<K, V> {
                 break;
             }
         }
-        let slot = Some(Slot { key, value, weight, was_used: false });
+        let slot = Some(Slot {
+            key,
+            value,
+            weight,
+            was_used: false,
+        });
         let place = self.free.pop().unwrap_or(self.slots.len());
         match self.slots.get_mut(place) {
             Some(empty) => *empty = slot,
@@ -112,7 +124,10 @@ mod tests {
             assert!(cache.weight <= 100);
             assert!(cache.slots.len() <= 10);
             assert!(cache.places.len() <= cache.slots.len());
-            assert!(key < 9 || cache.contains(&(key - 7)), "recent entries are kept");
+            assert!(
+                key < 9 || cache.contains(&(key - 7)),
+                "recent entries are kept"
+            );
         }
         assert!(cache.contains(&999));
         cache.insert(5000, "too heavy", 101);

@@ -3,6 +3,7 @@
 //! All are "raw": the caller gives the running value (usually starting from all ones) and nothing is
 //! inverted at the end, which is how the file system stores them.
 
+#[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const fn reflected(polynomial: u32) -> [[u32; 256]; 8] {
     let mut tables = [[0u32; 256]; 8];
     let mut byte = 0usize;
@@ -10,7 +11,11 @@ const fn reflected(polynomial: u32) -> [[u32; 256]; 8] {
         let mut value = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            value = if value & 1 == 1 { (value >> 1) ^ polynomial } else { value >> 1 };
+            value = if value & 1 == 1 {
+                (value >> 1) ^ polynomial
+            } else {
+                value >> 1
+            };
             bit += 1;
         }
         tables[0][byte] = value;
@@ -29,6 +34,7 @@ const fn reflected(polynomial: u32) -> [[u32; 256]; 8] {
     tables
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const fn reflected16(polynomial: u16) -> [u16; 256] {
     let mut table = [0u16; 256];
     let mut byte = 0usize;
@@ -36,7 +42,11 @@ const fn reflected16(polynomial: u16) -> [u16; 256] {
         let mut value = byte as u16;
         let mut bit = 0;
         while bit < 8 {
-            value = if value & 1 == 1 { (value >> 1) ^ polynomial } else { value >> 1 };
+            value = if value & 1 == 1 {
+                (value >> 1) ^ polynomial
+            } else {
+                value >> 1
+            };
             bit += 1;
         }
         table[byte] = value;
@@ -45,6 +55,7 @@ const fn reflected16(polynomial: u16) -> [u16; 256] {
     table
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const fn straight(polynomial: u32) -> [u32; 256] {
     let mut table = [0u32; 256];
     let mut byte = 0usize;
@@ -52,7 +63,11 @@ const fn straight(polynomial: u32) -> [u32; 256] {
         let mut value = (byte as u32) << 24;
         let mut bit = 0;
         while bit < 8 {
-            value = if value >> 31 == 1 { (value << 1) ^ polynomial } else { value << 1 };
+            value = if value >> 31 == 1 {
+                (value << 1) ^ polynomial
+            } else {
+                value << 1
+            };
             bit += 1;
         }
         table[byte] = value;

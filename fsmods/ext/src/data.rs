@@ -8,6 +8,9 @@ use crate::inline;
 use crate::inode::Inode;
 use crate::map::{Content, Run, run_at};
 
+/// Runs looked at by one seek; a map can have billions that are all holes.
+const MAX_SEEK_RUNS: u32 = 1 << 16;
+
 /// What a program seeks, lseek(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
@@ -27,7 +30,9 @@ pub(crate) fn read(
 ) -> Result<usize> {
     let left = usize::try_from(inode.size.saturating_sub(offset)).unwrap_or(usize::MAX);
     let length = left.min(buf.len());
-    let Some(buf) = buf.get_mut(..length) else { return Ok(0) };
+    let Some(buf) = buf.get_mut(..length) else {
+        return Ok(0);
+    };
     if length == 0 {
         return Ok(0);
     }
@@ -47,7 +52,10 @@ pub(crate) fn read(
         let skip = place & (geometry.block_size as u64 - 1);
         let needed = (skip.saturating_add(rest.len() as u64)).div_ceil(geometry.block_size as u64);
         let run = joined_run(blocks, geometry, inode, block, needed)?;
-        let bytes = run.count.saturating_mul(geometry.block_size as u64).saturating_sub(skip);
+        let bytes = run
+            .count
+            .saturating_mul(geometry.block_size as u64)
+            .saturating_sub(skip);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(rest.len());
         let (now, later) = rest.split_at_mut(bytes);
         match run.content {
@@ -62,7 +70,13 @@ pub(crate) fn read(
 
 /// The run at `block`, joined with the runs after it while they continue it on disk and less than
 /// `needed` blocks are covered.
-fn joined_run(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block: u64, needed: u64) -> Result<Run> {
+fn joined_run(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    block: u64,
+    needed: u64,
+) -> Result<Run> {
     let mut run = run_at(blocks, geometry, inode, block)?;
     while let Content::Data(at) = run.content {
         if run.count >= needed {
@@ -83,7 +97,13 @@ fn joined_run(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block: u64, n
 ///
 /// # Errors
 /// ENXIO beyond the end, or when no data follows; faults of the map.
-pub(crate) fn seek(blocks: &Blocks, geometry: &Geometry, inode: &Inode, offset: u64, what: Seek) -> Result<u64> {
+pub(crate) fn seek(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    offset: u64,
+    what: Seek,
+) -> Result<u64> {
     if offset >= inode.size {
         return Err(Error::Refused(libc::ENXIO));
     }
@@ -96,18 +116,23 @@ pub(crate) fn seek(blocks: &Blocks, geometry: &Geometry, inode: &Inode, offset: 
         };
     }
     let mut place = offset;
-    while place < inode.size {
+    for _ in 0..MAX_SEEK_RUNS {
+        if place >= inode.size {
+            break;
+        }
         let run = run_at(blocks, geometry, inode, place >> geometry.block_bits)?;
         if matches!(run.content, Content::Data(_)) == (what == Seek::Data) {
             return Ok(place);
         }
-        let end = run.start.saturating_add(run.count).saturating_mul(geometry.block_size as u64);
-        if end <= place {
-            break;
-        }
-        place = end;
+        let end = run
+            .start
+            .saturating_add(run.count)
+            .saturating_mul(geometry.block_size as u64);
+        place = end.max(place.saturating_add(1));
     }
     match what {
+        // Not known to be a hole: zeros may be called data.
+        Seek::Data if place < inode.size => Ok(place),
         Seek::Data => Err(Error::Refused(libc::ENXIO)),
         Seek::Hole => Ok(inode.size),
     }

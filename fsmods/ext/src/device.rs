@@ -19,7 +19,11 @@ impl Device {
     /// The source can't tell its size.
     pub(crate) fn new(source: Arc<dyn BlockSource>, offset: u64) -> io::Result<Self> {
         let size = source.size_bytes()?.saturating_sub(offset);
-        Ok(Self { source, offset, size })
+        Ok(Self {
+            source,
+            offset,
+            size,
+        })
     }
 
     /// Bytes after the offset.
@@ -32,8 +36,12 @@ impl Device {
     /// # Errors
     /// The source's own, or `UnexpectedEof` when the image ends before.
     pub(crate) fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let end = at.checked_add(buf.len() as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let place = at.checked_add(self.offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = at
+            .checked_add(buf.len() as u64)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let place = at
+            .checked_add(self.offset)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         if end > self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

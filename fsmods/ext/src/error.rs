@@ -43,7 +43,10 @@ pub struct Problem {
 impl Problem {
     /// A problem at `place`.
     pub fn new(place: Place, detail: impl Into<String>) -> Self {
-        Self { place, detail: detail.into() }
+        Self {
+            place,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -138,7 +141,9 @@ pub enum MountError {
     #[error("superblock: {0}")]
     Geometry(String),
     /// The journal lies on another device.
-    #[error("the journal is on an external device ({uuid}): not supported (`-o noload` ignores it)")]
+    #[error(
+        "the journal is on an external device ({uuid}): not supported (`-o noload` ignores it)"
+    )]
     ExternalJournal {
         /// The UUID of that device.
         uuid: String,

@@ -127,8 +127,18 @@ mod tests {
 
     #[test]
     fn unsupported_features_are_named() {
-        let features = Features { incompat: 0x2 | 0x1_0000 | 0x2_0000 | 0x8000_0000, ..Features::default() };
+        let features = Features {
+            incompat: 0x2 | 0x1_0000 | 0x2_0000 | 0x8000_0000,
+            ..Features::default()
+        };
         assert_eq!(features.unsupported(), "encrypt, casefold, FEATURE_I31");
-        assert_eq!(Features { incompat: 0x2c2, ..Features::default() }.unsupported(), "");
+        assert_eq!(
+            Features {
+                incompat: 0x2c2,
+                ..Features::default()
+            }
+            .unsupported(),
+            ""
+        );
     }
 }

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuse_compat::{
-    BlockSource, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, IoctlFlags, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BlockSource, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
+    Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 
 use crate::data::Seek;
@@ -51,7 +52,9 @@ impl Ext {
         options: &str,
         log: Sink,
     ) -> std::result::Result<Self, MountError> {
-        Ok(Self { volume: Volume::open(source, options, log)? })
+        Ok(Self {
+            volume: Volume::open(source, options, log)?,
+        })
     }
 
     /// The engine below.
@@ -169,7 +172,9 @@ fn no_such_name() -> FileAttr {
 
 impl Filesystem for Ext {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self.node(parent).and_then(|parent| self.volume.lookup(&parent, name.as_bytes()));
+        let found = self
+            .node(parent)
+            .and_then(|parent| self.volume.lookup(&parent, name.as_bytes()));
         match found {
             Ok(Some(inode)) => {
                 let generation = Generation(u64::from(inode.generation));
@@ -188,7 +193,10 @@ impl Filesystem for Ext {
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.node(ino).and_then(|inode| self.volume.read_link(&inode)) {
+        match self
+            .node(ino)
+            .and_then(|inode| self.volume.read_link(&inode))
+        {
             Ok(target) => reply.data_vec(target),
             Err(error) => reply.error(self.errno(error)),
         }
@@ -242,14 +250,26 @@ impl Filesystem for Ext {
         }
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
         let result = self.list(ino, offset, &mut |entry| {
             let known = entry.kind.map(file_type);
             let kind = known.unwrap_or_else(|| match self.volume.inode(entry.inode) {
                 Ok(inode) => file_type(inode.kind),
                 Err(_) => FileType::RegularFile,
             });
-            reply.add(INodeNo(u64::from(entry.inode)), entry.next, kind, OsStr::from_bytes(entry.name))
+            reply.add(
+                INodeNo(u64::from(entry.inode)),
+                entry.next,
+                kind,
+                OsStr::from_bytes(entry.name),
+            )
         });
         match result {
             Ok(()) => reply.ok(),
@@ -257,21 +277,45 @@ impl Filesystem for Ext {
         }
     }
 
-    fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
         let result = self.list(ino, offset, &mut |entry| {
             let name = OsStr::from_bytes(entry.name);
             let number = INodeNo(u64::from(entry.inode));
             match self.volume.named_inode(entry.inode) {
                 Ok(inode) => {
                     let generation = Generation(u64::from(inode.generation));
-                    reply.add(number, entry.next, name, &TTL, &self.attributes(&inode), generation)
+                    reply.add(
+                        number,
+                        entry.next,
+                        name,
+                        &TTL,
+                        &self.attributes(&inode),
+                        generation,
+                    )
                 }
                 Err(error) => {
                     // A name without attributes (inode 0 there): a lookup will say what is wrong.
                     drop(self.volume.told(error));
                     let kind = entry.kind.map_or(FileType::RegularFile, file_type);
-                    let attributes = FileAttr { kind, ..no_such_name() };
-                    reply.add(number, entry.next, name, &Duration::ZERO, &attributes, Generation(0))
+                    let attributes = FileAttr {
+                        kind,
+                        ..no_such_name()
+                    };
+                    reply.add(
+                        number,
+                        entry.next,
+                        name,
+                        &Duration::ZERO,
+                        &attributes,
+                        Generation(0),
+                    )
                 }
             }
         });
@@ -296,16 +340,28 @@ impl Filesystem for Ext {
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let answer = self.node(ino).and_then(|inode| self.volume.xattr(&inode, name.as_bytes()));
+        let answer = self
+            .node(ino)
+            .and_then(|inode| self.volume.xattr(&inode, name.as_bytes()));
         self.xattr_reply(answer, size, reply);
     }
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let answer = self.node(ino).and_then(|inode| self.volume.list_xattrs(&inode));
+        let answer = self
+            .node(ino)
+            .and_then(|inode| self.volume.list_xattrs(&inode));
         self.xattr_reply(answer, size, reply);
     }
 
-    fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+    fn lseek(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
         let what = match whence {
             libc::SEEK_DATA => Seek::Data,
             libc::SEEK_HOLE => Seek::Hole,
@@ -334,7 +390,9 @@ impl Filesystem for Ext {
         reply: ReplyIoctl,
     ) {
         match (cmd, self.node(ino)) {
-            (FS_IOC_GETFLAGS, Ok(inode)) => reply.ioctl(0, &(inode.flags & VISIBLE_FLAGS).to_ne_bytes()),
+            (FS_IOC_GETFLAGS, Ok(inode)) => {
+                reply.ioctl(0, &(inode.flags & VISIBLE_FLAGS).to_ne_bytes())
+            }
             (FS_IOC_GETVERSION, Ok(inode)) => reply.ioctl(0, &inode.generation.to_ne_bytes()),
             (_, Err(error)) => reply.error(self.errno(error)),
             _ => reply.error(Errno::ENOTTY),
@@ -345,15 +403,36 @@ impl Filesystem for Ext {
         reply.error(Errno::ENOTTY);
     }
 
-    fn flush(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         reply.ok();
     }
 
-    fn fsync(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         reply.ok();
     }
 
@@ -393,7 +472,15 @@ impl Filesystem for Ext {
         reply.error(Errno::EROFS);
     }
 
-    fn mkdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry) {
+    fn mkdir(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
         reply.error(Errno::EROFS);
     }
 
@@ -405,7 +492,14 @@ impl Filesystem for Ext {
         reply.error(Errno::EROFS);
     }
 
-    fn symlink(&self, _req: &Request, _parent: INodeNo, _link_name: &OsStr, _target: &Path, reply: ReplyEntry) {
+    fn symlink(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _link_name: &OsStr,
+        _target: &Path,
+        reply: ReplyEntry,
+    ) {
         reply.error(Errno::EROFS);
     }
 
@@ -422,7 +516,14 @@ impl Filesystem for Ext {
         reply.error(Errno::EROFS);
     }
 
-    fn link(&self, _req: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
+    fn link(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _newparent: INodeNo,
+        _newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
         reply.error(Errno::EROFS);
     }
 

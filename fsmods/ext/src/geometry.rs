@@ -6,8 +6,8 @@
 use crate::crc::crc32c;
 use crate::error::MountError;
 use crate::features::{
-    COMPAT_SPARSE_SUPER2, Features, INCOMPAT_64BIT, INCOMPAT_CSUM_SEED, INCOMPAT_META_BG, RO_COMPAT_BIGALLOC,
-    RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, RO_COMPAT_SPARSE_SUPER,
+    COMPAT_SPARSE_SUPER2, Features, INCOMPAT_64BIT, INCOMPAT_CSUM_SEED, INCOMPAT_META_BG,
+    RO_COMPAT_BIGALLOC, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, RO_COMPAT_SPARSE_SUPER,
 };
 use crate::wire::superblock::{MAGIC, RawSuperblock};
 
@@ -41,6 +41,8 @@ pub(crate) struct Geometry {
     pub(crate) free_blocks: u64,
     pub(crate) free_inodes: u32,
     pub(crate) first_data_block: u32,
+    /// The block that the superblock in use is in; the descriptors follow it.
+    pub(crate) superblock_block: u64,
     pub(crate) blocks_per_group: u32,
     pub(crate) groups: u32,
     pub(crate) inodes: u32,
@@ -74,11 +76,11 @@ fn bad<T>(detail: impl Into<String>) -> Result<T, MountError> {
 }
 
 impl Geometry {
-    /// Checks a superblock as far as that is possible without reading more.
+    /// Checks a superblock, which was found at byte `place`, as far as that is possible without reading more.
     ///
     /// # Errors
     /// Bad magic, unsupported features, a wrong checksum, or values that don't fit together.
-    pub(crate) fn new(raw: &RawSuperblock) -> Result<Self, MountError> {
+    pub(crate) fn new(raw: &RawSuperblock, place: u64) -> Result<Self, MountError> {
         if raw.magic != MAGIC {
             return Err(MountError::BadMagic { found: raw.magic });
         }
@@ -89,7 +91,10 @@ impl Geometry {
         }
         let checksums = Self::checksums(raw)?;
         if raw.log_block_size > 6 {
-            return bad(format!("block size 2^(10 + {}) is not supported", raw.log_block_size));
+            return bad(format!(
+                "block size 2^(10 + {}) is not supported",
+                raw.log_block_size
+            ));
         }
         let block_bits = raw.log_block_size + 10;
         let block_size = 1usize << block_bits;
@@ -99,7 +104,10 @@ impl Geometry {
             return bad(format!("block count {blocks} is out of range"));
         }
         if u64::from(raw.first_data_block) >= blocks {
-            return bad(format!("first data block {} is beyond the end", raw.first_data_block));
+            return bad(format!(
+                "first data block {} is beyond the end",
+                raw.first_data_block
+            ));
         }
         let (inode_size, first_inode) = match raw.revision {
             0 => (128, 11),
@@ -114,11 +122,17 @@ impl Geometry {
         };
         let is_valid = descriptor_size.is_power_of_two() && (32..=1024).contains(&descriptor_size);
         if !is_valid || (features.incompat(INCOMPAT_64BIT) && descriptor_size < 64) {
-            return bad(format!("group descriptor size {descriptor_size} is not supported"));
+            return bad(format!(
+                "group descriptor size {descriptor_size} is not supported"
+            ));
         }
         let groups = Self::groups(raw, block_size, cluster_bits, blocks)?;
-        if raw.inodes_per_group == 0 || u64::from(raw.inodes_per_group) > block_size as u64 * 8 {
-            return bad(format!("{} inodes per group is out of range", raw.inodes_per_group));
+        let per_block = (block_size / inode_size) as u64;
+        if !(per_block..=block_size as u64 * 8).contains(&u64::from(raw.inodes_per_group)) {
+            return bad(format!(
+                "{} inodes per group is out of range",
+                raw.inodes_per_group
+            ));
         }
         if u64::from(groups) * u64::from(raw.inodes_per_group) != u64::from(raw.inodes_count) {
             return bad(format!(
@@ -139,6 +153,7 @@ impl Geometry {
             free_blocks: raw.wide(raw.free_blocks_low, raw.free_blocks_high),
             free_inodes: raw.free_inodes,
             first_data_block: raw.first_data_block,
+            superblock_block: place / block_size as u64,
             blocks_per_group: raw.blocks_per_group,
             groups,
             inodes: raw.inodes_count,
@@ -167,10 +182,16 @@ impl Geometry {
     fn checksums(raw: &RawSuperblock) -> Result<Checksums, MountError> {
         if raw.features.ro_compat(RO_COMPAT_METADATA_CSUM) {
             if raw.checksum_type != CHECKSUM_CRC32C {
-                return bad(format!("checksum type {} is not supported", raw.checksum_type));
+                return bad(format!(
+                    "checksum type {} is not supported",
+                    raw.checksum_type
+                ));
             }
             if raw.checksum != raw.computed_checksum {
-                return Err(MountError::Checksum { found: raw.checksum, expected: raw.computed_checksum });
+                return Err(MountError::Checksum {
+                    found: raw.checksum,
+                    expected: raw.computed_checksum,
+                });
             }
             return Ok(Checksums::All);
         }
@@ -186,18 +207,31 @@ impl Geometry {
         }
         match raw.log_cluster_size.checked_sub(raw.log_block_size) {
             Some(bits) if raw.log_cluster_size <= 20 => Ok(bits),
-            _ => bad(format!("cluster size 2^(10 + {}) is not supported", raw.log_cluster_size)),
+            _ => bad(format!(
+                "cluster size 2^(10 + {}) is not supported",
+                raw.log_cluster_size
+            )),
         }
     }
 
-    fn groups(raw: &RawSuperblock, block_size: usize, cluster_bits: u32, blocks: u64) -> Result<u32, MountError> {
+    fn groups(
+        raw: &RawSuperblock,
+        block_size: usize,
+        cluster_bits: u32,
+        blocks: u64,
+    ) -> Result<u32, MountError> {
         let per_group = raw.blocks_per_group;
         let limit = (block_size as u64 * 8) << cluster_bits;
         if per_group == 0 || u64::from(per_group) > limit {
             return bad(format!("{per_group} blocks per group is out of range"));
         }
-        if cluster_bits > 0 && u64::from(raw.clusters_per_group) << cluster_bits != u64::from(per_group) {
-            return bad(format!("{} clusters and {per_group} blocks per group disagree", raw.clusters_per_group));
+        if cluster_bits > 0
+            && u64::from(raw.clusters_per_group) << cluster_bits != u64::from(per_group)
+        {
+            return bad(format!(
+                "{} clusters and {per_group} blocks per group disagree",
+                raw.clusters_per_group
+            ));
         }
         let groups = (blocks - u64::from(raw.first_data_block)).div_ceil(u64::from(per_group));
         match u32::try_from(groups) {
@@ -231,7 +265,11 @@ impl Geometry {
         let meta_group = group / self.descriptors_per_block;
         let has_meta_bg = self.features.incompat(INCOMPAT_META_BG);
         if !has_meta_bg || meta_group < self.first_meta_bg {
-            let all = if has_meta_bg { self.first_meta_bg } else { self.groups.div_ceil(self.descriptors_per_block) };
+            let all = if has_meta_bg {
+                self.first_meta_bg
+            } else {
+                self.groups.div_ceil(self.descriptors_per_block)
+            };
             return if self.has_superblock(group) { all } else { 0 };
         }
         let place = group % self.descriptors_per_block;
@@ -245,9 +283,11 @@ impl Geometry {
 
     /// The block that holds the `index`-th block of group descriptors.
     pub(crate) fn descriptor_block(&self, index: u32) -> u64 {
-        let superblock_block = 1024 / self.block_size as u64;
         if !self.features.incompat(INCOMPAT_META_BG) || index < self.first_meta_bg {
-            return superblock_block + u64::from(index) + 1;
+            return self
+                .superblock_block
+                .saturating_add(u64::from(index))
+                .saturating_add(1);
         }
         let group = u64::from(index) * u64::from(self.descriptors_per_block);
         let group = u32::try_from(group).unwrap_or(u32::MAX);
@@ -267,7 +307,9 @@ impl Geometry {
     /// Whether all `count` blocks from `first` belong to the file system's data area.
     pub(crate) fn holds(&self, first: u64, count: u64) -> bool {
         first >= u64::from(self.first_data_block)
-            && first.checked_add(count).is_some_and(|end| end <= self.blocks)
+            && first
+                .checked_add(count)
+                .is_some_and(|end| end <= self.blocks)
             && first != 0
     }
 

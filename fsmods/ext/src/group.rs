@@ -1,8 +1,8 @@
 //! Group descriptors: found, verified, and summed up.
 
 use crate::blocks::Blocks;
-use crate::crc::{crc16, crc32c};
 use crate::bytes::span;
+use crate::crc::{crc16, crc32c};
 use crate::error::{Error, Place, Problem, Result};
 use crate::geometry::{Checksums, Geometry};
 use crate::wire::group::RawGroup;
@@ -22,18 +22,27 @@ pub(crate) fn descriptor(blocks: &Blocks, geometry: &Geometry, group: u32) -> Re
     let left = u64::from(geometry.groups.div_ceil(geometry.descriptors_per_block) - index);
     let block = blocks.get_ahead(geometry.descriptor_block(index), left)?;
     let from = (group % geometry.descriptors_per_block) as usize * geometry.descriptor_size;
-    let bytes = span(block.data(), from, from.saturating_add(geometry.descriptor_size));
+    let bytes = span(
+        block.data(),
+        from,
+        from.saturating_add(geometry.descriptor_size),
+    );
     let Some(raw) = RawGroup::parse(bytes) else {
         return bad("the descriptor is cut off".to_owned());
     };
-    if let Some(expected) = checksum(geometry, group, bytes) {
-        if expected != raw.checksum {
-            let found = raw.checksum;
-            return bad(format!("descriptor checksum {found:#06x} is wrong (expected {expected:#06x})"));
-        }
+    if let Some(expected) = checksum(geometry, group, bytes)
+        && expected != raw.checksum
+    {
+        let found = raw.checksum;
+        return bad(format!(
+            "descriptor checksum {found:#06x} is wrong (expected {expected:#06x})"
+        ));
     }
     if !geometry.holds(raw.inode_table, geometry.inode_table_blocks()) {
-        return bad(format!("the inode table at block {} is outside the file system", raw.inode_table));
+        return bad(format!(
+            "the inode table at block {} is outside the file system",
+            raw.inode_table
+        ));
     }
     Ok(raw)
 }

@@ -83,8 +83,12 @@ impl From<RawTime> for Time {
     fn from(raw: RawTime) -> Self {
         let extra = raw.extra.unwrap_or(0);
         // The low 32 bits are signed; the two epoch bits then count multiples of 2^32.
-        let seconds = i64::from(raw.seconds.cast_signed()).saturating_add(i64::from(extra & 3) << 32);
-        Self { seconds, nanoseconds: (extra >> 2).min(999_999_999) }
+        let seconds =
+            i64::from(raw.seconds.cast_signed()).saturating_add(i64::from(extra & 3) << 32);
+        Self {
+            seconds,
+            nanoseconds: (extra >> 2).min(999_999_999),
+        }
     }
 }
 
@@ -145,7 +149,9 @@ impl Inode {
             check_checksum(number, &raw, checksum_seed, bytes)?;
         }
         let extra = usize::from(raw.extra_size);
-        if OLD_INODE_BYTES.saturating_add(extra) > bytes.len().max(OLD_INODE_BYTES) || extra % 4 != 0 {
+        if OLD_INODE_BYTES.saturating_add(extra) > bytes.len().max(OLD_INODE_BYTES)
+            || extra % 4 != 0
+        {
             return bad_inode(number, format!("has an extra size of {extra} bytes"));
         }
         if raw.mode == 0 && raw.links == 0 {
@@ -176,7 +182,10 @@ impl Inode {
             last_run: Mutex::new(Run::default()),
         };
         if inode.has_inline_data() && !geometry.features.incompat(INCOMPAT_INLINE_DATA) {
-            return bad_inode(number, "has inline data, which the file system does not use");
+            return bad_inode(
+                number,
+                "has inline data, which the file system does not use",
+            );
         }
         Ok(Arc::new(inode))
     }
@@ -235,7 +244,10 @@ fn check_checksum(number: u32, raw: &RawInode, seed: u32, bytes: &[u8]) -> Resul
         None => (u32::from(raw.checksum_low), crc & 0xffff),
     };
     if found != expected {
-        return bad_inode(number, format!("checksum {found:#010x} is wrong (expected {expected:#010x})"));
+        return bad_inode(
+            number,
+            format!("checksum {found:#010x} is wrong (expected {expected:#010x})"),
+        );
     }
     Ok(())
 }
@@ -252,7 +264,10 @@ fn size(geometry: &Geometry, number: u32, kind: Kind, raw: &RawInode) -> Result<
     }
     // Every block of a directory is read at some time; more of them than there are can't be right.
     if kind == Kind::Directory && size.div_ceil(geometry.block_size as u64) > geometry.blocks {
-        return bad_inode(number, format!("directory size {size} exceeds the file system"));
+        return bad_inode(
+            number,
+            format!("directory size {size} exceeds the file system"),
+        );
     }
     Ok(size)
 }
@@ -303,12 +318,29 @@ mod tests {
 
     #[test]
     fn times_reach_from_1901_to_2446() {
-        let time = |seconds: i32, extra| Time::from(RawTime { seconds: seconds.cast_unsigned(), extra });
-        assert_eq!(time(-1, None), Time { seconds: -1, nanoseconds: 0 });
+        let time = |seconds: i32, extra| {
+            Time::from(RawTime {
+                seconds: seconds.cast_unsigned(),
+                extra,
+            })
+        };
+        assert_eq!(
+            time(-1, None),
+            Time {
+                seconds: -1,
+                nanoseconds: 0
+            }
+        );
         assert_eq!(time(i32::MIN, Some(0)).seconds, -0x8000_0000);
         assert_eq!(time(i32::MIN, Some(1)).seconds, 0x8000_0000);
         assert_eq!(time(i32::MAX, Some(3)).seconds, 0x3_7fff_ffff);
-        assert_eq!(time(5, Some(999_999_999 << 2)), Time { seconds: 5, nanoseconds: 999_999_999 });
+        assert_eq!(
+            time(5, Some(999_999_999 << 2)),
+            Time {
+                seconds: 5,
+                nanoseconds: 999_999_999
+            }
+        );
         assert_eq!(time(5, Some(u32::MAX)).nanoseconds, 999_999_999);
     }
 }

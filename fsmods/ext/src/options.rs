@@ -17,18 +17,74 @@ pub(crate) struct Options {
 
 /// Options of ext4(5) and of mount(8) that change nothing for a reader, or that the host deals with.
 const IGNORED: [&str; 51] = [
-    "ro", "defaults", "default_permissions", "allow_other", "allow_root", "relatime", "norelatime", "noatime", "atime",
-    "nodiratime", "diratime", "strictatime", "nostrictatime", "lazytime", "nolazytime", "suid", "nosuid", "dev",
-    "nodev", "exec", "noexec", "sync", "async", "dirsync", "auto", "noauto", "user", "nouser", "users", "_netdev",
-    "nofail", "loop", "acl", "noacl", "user_xattr", "nouser_xattr", "barrier", "nobarrier", "delalloc", "nodelalloc",
-    "discard", "nodiscard", "journal_checksum", "nojournal_checksum", "journal_async_commit", "block_validity",
-    "noblock_validity", "grpid", "nogrpid", "bsdgroups", "sysvgroups",
+    "ro",
+    "defaults",
+    "default_permissions",
+    "allow_other",
+    "allow_root",
+    "relatime",
+    "norelatime",
+    "noatime",
+    "atime",
+    "nodiratime",
+    "diratime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "sync",
+    "async",
+    "dirsync",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "_netdev",
+    "nofail",
+    "loop",
+    "acl",
+    "noacl",
+    "user_xattr",
+    "nouser_xattr",
+    "barrier",
+    "nobarrier",
+    "delalloc",
+    "nodelalloc",
+    "discard",
+    "nodiscard",
+    "journal_checksum",
+    "nojournal_checksum",
+    "journal_async_commit",
+    "block_validity",
+    "noblock_validity",
+    "grpid",
+    "nogrpid",
+    "bsdgroups",
+    "sysvgroups",
 ];
 
 /// The same for options with a value.
 const IGNORED_KEYS: [&str; 13] = [
-    "errors", "data", "commit", "barrier", "stripe", "resuid", "resgid", "inode_readahead_blks", "journal_ioprio",
-    "max_batch_time", "min_batch_time", "init_itable", "uhelper",
+    "errors",
+    "data",
+    "commit",
+    "barrier",
+    "stripe",
+    "resuid",
+    "resgid",
+    "inode_readahead_blks",
+    "journal_ioprio",
+    "max_batch_time",
+    "min_batch_time",
+    "init_itable",
+    "uhelper",
 ];
 
 impl Options {
@@ -38,7 +94,11 @@ impl Options {
     /// Names the option that is unknown or has a bad value.
     pub(crate) fn parse(text: &str) -> Result<Self, MountError> {
         let mut options = Self::default();
-        for option in text.split(',').map(str::trim).filter(|option| !option.is_empty()) {
+        for option in text
+            .split(',')
+            .map(str::trim)
+            .filter(|option| !option.is_empty())
+        {
             let bad = || MountError::Option(option.to_owned());
             match option.split_once('=') {
                 Some(("offset", value)) => options.offset = number(value).ok_or_else(bad)?,
@@ -79,12 +139,27 @@ mod tests {
 
     #[test]
     fn numbers_and_names() {
-        let options = Options::parse("ro,offset=1M, noload,sb=0x8001,errors=remount-ro,x-view.name=a").unwrap();
+        let options =
+            Options::parse("ro,offset=1M, noload,sb=0x8001,errors=remount-ro,x-view.name=a")
+                .unwrap();
         assert_eq!(
             options,
-            Options { offset: 1 << 20, superblock: Some(0x8001), skips_journal: true, wants_write: false }
+            Options {
+                offset: 1 << 20,
+                superblock: Some(0x8001),
+                skips_journal: true,
+                wants_write: false
+            }
         );
-        for bad in ["offset", "offset=", "offset=-1", "offset=1X", "offset=99999999999T", "frobnicate", "a=b"] {
+        for bad in [
+            "offset",
+            "offset=",
+            "offset=-1",
+            "offset=1X",
+            "offset=99999999999T",
+            "frobnicate",
+            "a=b",
+        ] {
             let error = Options::parse(bad).unwrap_err();
             assert_eq!(error.to_string(), format!("bad mount option `{bad}`"));
         }

@@ -50,7 +50,9 @@ pub fn probe(source: &dyn BlockSource) -> Probe {
 /// The ext file system that starts at byte `offset`, if there is one.
 pub(crate) fn ext_at(source: &dyn BlockSource, offset: u64) -> Option<Variant> {
     let mut bytes = [0u8; SUPERBLOCK_BYTES];
-    source.read_at(offset.checked_add(SUPERBLOCK_OFFSET)?, &mut bytes).ok()?;
+    source
+        .read_at(offset.checked_add(SUPERBLOCK_OFFSET)?, &mut bytes)
+        .ok()?;
     let raw = RawSuperblock::parse(&bytes)?;
     let is_plausible = raw.magic == MAGIC && raw.log_block_size <= 6 && raw.inodes_count > 0;
     is_plausible.then(|| raw.features.variant())
@@ -82,5 +84,7 @@ fn known_format(source: &dyn BlockSource) -> Option<&'static str> {
         (82, b"FAT32", "a FAT file system"),
     ];
     let found = formats.iter().find(|(at, magic, _)| has(*at, magic));
-    found.map(|(_, _, name)| *name).or_else(|| has(4086, b"SWAPSPACE2").then_some("swap space"))
+    found
+        .map(|(_, _, name)| *name)
+        .or_else(|| has(4086, b"SWAPSPACE2").then_some("swap space"))
 }

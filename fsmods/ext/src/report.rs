@@ -34,8 +34,16 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     pub(crate) fn new(sink: Sink) -> Self {
-        let state = State { told: HashSet::new(), budget: BURST_LINES, refilled: Instant::now(), suppressed: 0 };
-        Self { sink, state: Mutex::new(state) }
+        let state = State {
+            told: HashSet::new(),
+            budget: BURST_LINES,
+            refilled: Instant::now(),
+            suppressed: 0,
+        };
+        Self {
+            sink,
+            state: Mutex::new(state),
+        }
     }
 
     /// A line that is not about a fault; never suppressed.

@@ -27,14 +27,27 @@ pub struct Statistics {
 /// Most clusters the kernel keeps back for turning delayed extents into written ones.
 const MAX_KEPT_CLUSTERS: u64 = 4096;
 
+/// With more groups than this (128 TiB in blocks of 4 KiB) the superblock's own figures are good enough.
+const MAX_COUNTED_GROUPS: u32 = 1 << 20;
+
 /// Computes the figures. Where descriptors can't be read the superblock's counts stand in.
 pub(crate) fn compute(blocks: &Blocks, geometry: &Geometry, journal_blocks: u64) -> Statistics {
-    let counts = group::free_counts(blocks, geometry);
-    let (free_clusters, free_inodes) =
-        counts.unwrap_or((geometry.free_blocks >> geometry.cluster_bits, u64::from(geometry.free_inodes)));
-    let free_blocks = free_clusters.checked_mul(1 << geometry.cluster_bits).unwrap_or(u64::MAX).min(geometry.blocks);
+    let counts = match geometry.groups {
+        0..=MAX_COUNTED_GROUPS => group::free_counts(blocks, geometry).ok(),
+        _ => None,
+    };
+    let (free_clusters, free_inodes) = counts.unwrap_or((
+        geometry.free_blocks >> geometry.cluster_bits,
+        u64::from(geometry.free_inodes),
+    ));
+    let free_blocks = free_clusters
+        .saturating_mul(1 << geometry.cluster_bits)
+        .min(geometry.blocks);
     let kept = match geometry.features.incompat(INCOMPAT_EXTENTS) {
-        true => ((geometry.blocks >> geometry.cluster_bits) / 50).min(MAX_KEPT_CLUSTERS) << geometry.cluster_bits,
+        true => {
+            ((geometry.blocks >> geometry.cluster_bits) / 50).min(MAX_KEPT_CLUSTERS)
+                << geometry.cluster_bits
+        }
         false => 0,
     };
     let overhead = overhead(blocks, geometry, journal_blocks);
@@ -55,19 +68,22 @@ fn overhead(blocks: &Blocks, geometry: &Geometry, journal_blocks: u64) -> u64 {
         true => journal_blocks,
         false => 0,
     };
-    if !geometry.features.ro_compat(RO_COMPAT_BIGALLOC) {
+    if !geometry.features.ro_compat(RO_COMPAT_BIGALLOC) && geometry.groups <= MAX_COUNTED_GROUPS {
         let groups = (0..geometry.groups).map(|group| group_overhead(geometry, group));
         let groups = groups.fold(0u64, u64::saturating_add);
-        return groups.saturating_add(u64::from(geometry.first_data_block)).saturating_add(journal);
+        return groups
+            .saturating_add(u64::from(geometry.first_data_block))
+            .saturating_add(journal);
     }
     let stored = u64::from(geometry.overhead_clusters);
-    let clusters = match stored != 0 && stored <= geometry.blocks {
+    let is_stored = stored != 0 && stored <= geometry.blocks;
+    let clusters = match is_stored || geometry.groups > MAX_COUNTED_GROUPS {
         true => stored,
         false => cluster_overhead(blocks, geometry)
             .saturating_add(journal.div_ceil(1 << geometry.cluster_bits))
             .saturating_add(u64::from(geometry.first_data_block) >> geometry.cluster_bits),
     };
-    clusters.checked_mul(1 << geometry.cluster_bits).unwrap_or(u64::MAX)
+    clusters.saturating_mul(1 << geometry.cluster_bits)
 }
 
 /// Superblock, descriptors and their reserve, two bitmaps, inode table.
@@ -76,7 +92,11 @@ fn group_overhead(geometry: &Geometry, group: u32) -> u64 {
         true => (1, u64::from(geometry.reserved_gdt_blocks)),
         false => (0, 0),
     };
-    superblock + reserve + u64::from(geometry.descriptor_blocks(group)) + 2 + geometry.inode_table_blocks()
+    superblock
+        + reserve
+        + u64::from(geometry.descriptor_blocks(group))
+        + 2
+        + geometry.inode_table_blocks()
 }
 
 /// With bigalloc: the clusters that hold any metadata. Several pieces may share one.
@@ -90,7 +110,8 @@ fn cluster_overhead(blocks: &Blocks, geometry: &Geometry) -> u64 {
         }
     };
     for number in 0..geometry.groups {
-        let own = u64::from(geometry.has_superblock(number)) + u64::from(geometry.descriptor_blocks(number));
+        let own = u64::from(geometry.has_superblock(number))
+            + u64::from(geometry.descriptor_blocks(number));
         add(geometry.group_start(number), own);
         match group::descriptor(blocks, geometry, number) {
             Ok(raw) => {

@@ -49,12 +49,18 @@ pub struct Volume {
 /// Reads and checks the superblock at byte `at`.
 fn superblock(device: &Device, at: u64) -> std::result::Result<Geometry, MountError> {
     if device.size_bytes() < at.saturating_add(SUPERBLOCK_BYTES as u64) {
-        return Err(MountError::TooSmall { size_bytes: device.size_bytes() });
+        return Err(MountError::TooSmall {
+            size_bytes: device.size_bytes(),
+        });
     }
     let mut bytes = [0u8; SUPERBLOCK_BYTES];
-    device.read_exact_at(&mut bytes, at).map_err(MountError::Read)?;
-    let raw = RawSuperblock::parse(&bytes).ok_or(MountError::TooSmall { size_bytes: device.size_bytes() })?;
-    Geometry::new(&raw)
+    device
+        .read_exact_at(&mut bytes, at)
+        .map_err(MountError::Read)?;
+    let raw = RawSuperblock::parse(&bytes).ok_or(MountError::TooSmall {
+        size_bytes: device.size_bytes(),
+    })?;
+    Geometry::new(&raw, at)
 }
 
 impl Volume {
@@ -91,7 +97,10 @@ impl Volume {
         volume.mention(options);
         match volume.inode(ROOT_INODE) {
             Ok(root) if root.kind == Kind::Directory => Ok(volume),
-            Ok(_) => Err(MountError::Root(Error::Corrupt(Problem::new(Place::Inode(ROOT_INODE), "is not a directory")))),
+            Ok(_) => Err(MountError::Root(Error::Corrupt(Problem::new(
+                Place::Inode(ROOT_INODE),
+                "is not a directory",
+            )))),
             Err(error) => Err(MountError::Root(error)),
         }
     }
@@ -99,7 +108,9 @@ impl Volume {
     /// The volume as its journal's replay leaves it.
     fn recovered(self, superblock_at: u64) -> std::result::Result<Self, MountError> {
         let replay = journal::recover(&self.blocks, &self.geometry, |number| self.inode(number))?;
-        let Some(replay) = replay else { return Ok(self) };
+        let Some(replay) = replay else {
+            return Ok(self);
+        };
         for note in &replay.notes {
             self.reporter.note(note);
         }
@@ -112,9 +123,11 @@ impl Volume {
         let geometry = match blocks.get(superblock_at / size) {
             Ok(block) => {
                 let from = usize::try_from(superblock_at % size).unwrap_or(0);
-                let bytes = crate::bytes::span(block.data(), from, from.saturating_add(SUPERBLOCK_BYTES));
-                let raw = RawSuperblock::parse(bytes).ok_or(MountError::Journal("it cuts off the superblock".into()))?;
-                Geometry::new(&raw)?
+                let bytes =
+                    crate::bytes::span(block.data(), from, from.saturating_add(SUPERBLOCK_BYTES));
+                let raw = RawSuperblock::parse(bytes)
+                    .ok_or(MountError::Journal("it cuts off the superblock".into()))?;
+                Geometry::new(&raw, superblock_at)?
             }
             Err(error) => return Err(MountError::Journal(error.to_string())),
         };
@@ -132,15 +145,21 @@ impl Volume {
     /// Says what a user should know about this mount.
     fn mention(&self, options: Options) {
         if options.wants_write {
-            self.reporter.note("mounted read-only: writing to ext images is not supported yet");
+            self.reporter
+                .note("mounted read-only: writing to ext images is not supported yet");
         }
         if self.geometry.has_error_mark {
-            self.reporter.note("the image is marked as having errors: e2fsck(8) is recommended");
+            self.reporter
+                .note("the image is marked as having errors: e2fsck(8) is recommended");
         }
         let held = self.blocks.device_bytes() / self.geometry.block_size as u64;
         if held < self.geometry.blocks {
-            let detail = format!("is the last one in the image, the file system has {}", self.geometry.blocks);
-            self.reporter.report(&Problem::new(Place::Block(held.saturating_sub(1)), detail));
+            let detail = format!(
+                "is the last one in the image, the file system has {}",
+                self.geometry.blocks
+            );
+            self.reporter
+                .report(&Problem::new(Place::Block(held.saturating_sub(1)), detail));
         }
     }
 
@@ -155,7 +174,12 @@ impl Volume {
 
     /// The volume's label; may be empty.
     pub fn label(&self) -> String {
-        let bytes = self.geometry.label.split(|byte| *byte == 0).next().unwrap_or(&[]);
+        let bytes = self
+            .geometry
+            .label
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or(&[]);
         String::from_utf8_lossy(bytes).into_owned()
     }
 
@@ -183,8 +207,14 @@ impl Volume {
         let (group, block, inside) = Inode::place(&self.geometry, number)?;
         let descriptor = group::descriptor(&self.blocks, &self.geometry, group)?;
         let ahead = self.geometry.inode_table_blocks().saturating_sub(block);
-        let held = self.blocks.get_ahead(descriptor.inode_table.saturating_add(block), ahead)?;
-        let bytes = crate::bytes::span(held.data(), inside, inside.saturating_add(self.geometry.inode_size));
+        let held = self
+            .blocks
+            .get_ahead(descriptor.inode_table.saturating_add(block), ahead)?;
+        let bytes = crate::bytes::span(
+            held.data(),
+            inside,
+            inside.saturating_add(self.geometry.inode_size),
+        );
         let inode = Inode::new(&self.geometry, number, bytes)?;
         self.inodes.lock().insert(number, Arc::clone(&inode), 1);
         Ok(inode)
@@ -258,7 +288,10 @@ impl Volume {
             return Err(Error::Refused(libc::EINVAL));
         }
         if inode.size == 0 || inode.size > MAX_LINK_BYTES.min(self.geometry.block_size as u64) {
-            return bad_inode(inode.number, format!("symbolic link has a size of {} bytes", inode.size));
+            return bad_inode(
+                inode.number,
+                format!("symbolic link has a size of {} bytes", inode.size),
+            );
         }
         let size = usize::try_from(inode.size).unwrap_or(0);
         let is_inside = !inode.has_inline_data() && self.is_fast_link(inode);
@@ -310,7 +343,9 @@ impl Volume {
         *self.statistics.get_or_init(|| {
             let journal = match self.geometry.journal_inode {
                 0 => 0,
-                number => self.inode(number).map_or(0, |inode| inode.size >> self.geometry.block_bits),
+                number => self
+                    .inode(number)
+                    .map_or(0, |inode| inode.size >> self.geometry.block_bits),
             };
             statistics::compute(&self.blocks, &self.geometry, journal)
         })
@@ -332,7 +367,10 @@ impl Volume {
     /// EUCLEAN.
     pub fn fail_if_damaged(&self, directory: &Inode) -> Result<()> {
         match self.damaged.lock().contains(&directory.number) {
-            true => bad_inode(directory.number, "directory is damaged, part of it is not shown"),
+            true => bad_inode(
+                directory.number,
+                "directory is damaged, part of it is not shown",
+            ),
             false => Ok(()),
         }
     }

@@ -60,9 +60,17 @@ fn walk<'a, T>(
         } else {
             let from = usize::from(le16(header, 2));
             let size = usize::try_from(value_size).unwrap_or(usize::MAX);
-            bytes.get(from..from.saturating_add(size)).ok_or("a value is out of range")?
+            bytes
+                .get(from..from.saturating_add(size))
+                .ok_or("a value is out of range")?
         };
-        let entry = Entry { index: u8_at(header, 1), name, value, value_inode, value_size };
+        let entry = Entry {
+            index: u8_at(header, 1),
+            name,
+            value,
+            value_inode,
+            value_size,
+        };
         if let Some(answer) = visit(entry) {
             return Ok(Some(answer));
         }
@@ -84,14 +92,21 @@ pub(crate) fn inline_value<'a>(_geometry: &Geometry, inode: &'a Inode) -> Result
 }
 
 /// The checked block of attributes, if the inode has one.
-fn attribute_block(blocks: &Blocks, geometry: &Geometry, inode: &Inode) -> Result<Option<std::sync::Arc<Block>>> {
+fn attribute_block(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+) -> Result<Option<std::sync::Arc<Block>>> {
     let number = inode.xattr_block;
     if number == 0 {
         return Ok(None);
     }
     let bad = |detail: String| bad_inode(inode.number, format!("xattr block {number} {detail}"));
     if !geometry.holds(number, 1) {
-        return bad_inode(inode.number, format!("xattr block {number} is outside the file system"));
+        return bad_inode(
+            inode.number,
+            format!("xattr block {number} is outside the file system"),
+        );
     }
     let block = blocks.get(number)?;
     block.check_once(CheckedAs::Xattrs.of(0, 0), |bytes| {
@@ -106,7 +121,9 @@ fn attribute_block(blocks: &Blocks, geometry: &Geometry, inode: &Inode) -> Resul
             crc = crc32c(crc, span(bytes, 20, bytes.len()));
             let found = le32(bytes, 16);
             if found != crc {
-                return bad(format!("has the wrong checksum {found:#010x} (expected {crc:#010x})"));
+                return bad(format!(
+                    "has the wrong checksum {found:#010x} (expected {crc:#010x})"
+                ));
             }
         }
         Ok(())
@@ -173,10 +190,10 @@ pub(crate) fn get(volume: &Volume, inode: &Inode, name: &[u8]) -> Result<Vec<u8>
         })
     };
     let mut found = named(inode, "inode", walk(&inode.xattr_body, 0, &mut find))?;
-    if found.is_none() {
-        if let Some(block) = attribute_block(&volume.blocks, &volume.geometry, inode)? {
-            found = named(inode, "block", walk(block.data(), HEADER_BYTES, &mut find))?;
-        }
+    if found.is_none()
+        && let Some(block) = attribute_block(&volume.blocks, &volume.geometry, inode)?
+    {
+        found = named(inode, "block", walk(block.data(), HEADER_BYTES, &mut find))?;
     }
     let value = match found.ok_or(Error::Refused(libc::ENODATA))? {
         Found::Here(value) => value,
@@ -195,7 +212,10 @@ fn value_in_inode(volume: &Volume, owner: &Inode, number: u32, size: u32) -> Res
     }
     let holder = volume.inode(number)?;
     if !holder.is_xattr_value() || holder.size != u64::from(size) || holder.has_inline_data() {
-        return bad_inode(owner.number, format!("refers to inode {number} for an xattr value, which it does not hold"));
+        return bad_inode(
+            owner.number,
+            format!("refers to inode {number} for an xattr value, which it does not hold"),
+        );
     }
     let mut value = vec![0; usize::try_from(size).unwrap_or(0)];
     data::read(&volume.blocks, &volume.geometry, &holder, 0, &mut value)?;
@@ -203,9 +223,13 @@ fn value_in_inode(volume: &Volume, owner: &Inode, number: u32, size: u32) -> Res
     // modification time instead.
     let expected = crc32c(volume.geometry.checksum_seed, &value);
     let found = holder.accessed.seconds as u32;
-    let is_lustre = holder.modified.seconds as u32 == owner.number && holder.generation == owner.generation;
+    let is_lustre =
+        holder.modified.seconds as u32 == owner.number && holder.generation == owner.generation;
     if found != expected && !is_lustre {
-        return bad_inode(number, format!("xattr value checksum {found:#010x} is wrong (expected {expected:#010x})"));
+        return bad_inode(
+            number,
+            format!("xattr value checksum {found:#010x} is wrong (expected {expected:#010x})"),
+        );
     }
     Ok(value)
 }
@@ -218,7 +242,10 @@ mod tests {
     fn names_and_indexes() {
         assert_eq!(split_name(b"user.a"), Ok((1, &b"a"[..])));
         assert_eq!(split_name(b"system.posix_acl_access"), Ok((2, &b""[..])));
-        assert_eq!(split_name(b"system.posix_acl_access2"), Err(Error::Refused(libc::EOPNOTSUPP)));
+        assert_eq!(
+            split_name(b"system.posix_acl_access2"),
+            Err(Error::Refused(libc::EOPNOTSUPP))
+        );
         assert_eq!(split_name(b"user."), Err(Error::Refused(libc::EINVAL)));
         assert_eq!(split_name(b"odd"), Err(Error::Refused(libc::EOPNOTSUPP)));
         assert_eq!(full_name(6, b"selinux"), Some(b"security.selinux".to_vec()));
@@ -237,6 +264,9 @@ mod tests {
         bytes[17] = b'b';
         assert!(walk(&bytes, 0, |_| None::<()>).is_err());
         bytes[2] = 36;
-        assert_eq!(walk(&bytes, 0, |entry| Some(entry.value.len())), Ok(Some(4)));
+        assert_eq!(
+            walk(&bytes, 0, |entry| Some(entry.value.len())),
+            Ok(Some(4))
+        );
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use common::compare::compare;
+use common::compare::{compare, names};
 use common::{debugfs, file_source, index_directories, make_image, mount, run, scratch, tree};
 use view_ext::{Kind, Probe, probe};
 
@@ -18,15 +18,26 @@ fn place() -> &'static Path {
 /// The source tree for images with these options.
 fn source_tree(options: &[&str]) -> &'static Path {
     static TREES: [OnceLock<PathBuf>; 8] = [const { OnceLock::new() }; 8];
-    let has_small_blocks = options.iter().any(|option| ["1024", "2048"].contains(option));
+    let has_small_blocks = options
+        .iter()
+        .any(|option| ["1024", "2048"].contains(option));
     let has_inline_data = options.contains(&"inline_data");
     let has_revision = options.contains(&"-r");
-    let number = usize::from(has_small_blocks) + 2 * usize::from(has_inline_data) + 4 * usize::from(has_revision);
+    let number = usize::from(has_small_blocks)
+        + 2 * usize::from(has_inline_data)
+        + 4 * usize::from(has_revision);
     TREES[number].get_or_init(|| {
         let root = place().join(format!("tree-{number}"));
         std::fs::create_dir(&root).unwrap();
         let longest_link = if has_small_blocks { 1000 } else { 4095 };
-        tree::build(&root, tree::Limits { longest_link, has_holes_at_ends: !has_inline_data, has_xattrs: !has_revision });
+        tree::build(
+            &root,
+            tree::Limits {
+                longest_link,
+                has_holes_at_ends: !has_inline_data,
+                has_xattrs: !has_revision,
+            },
+        );
         root
     })
 }
@@ -61,13 +72,38 @@ fn ext2_with_blocks_of_1k() {
 }
 
 #[test]
+fn extent_trees_of_two_levels_below_the_root() {
+    let options = ["-t", "ext4", "-b", "1024"];
+    let image = place().join("deep-extents.img");
+    make_image(&image, "80M", &options, source_tree(&options));
+    let output = run(
+        "debugfs",
+        &["-R", "ex holes", image.to_str().unwrap()],
+        &[0],
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(" 2/ 2 "), "the depth is 2: {text}");
+    let (volume, _) = mount(&image, "");
+    // Four readers at once: nothing but caches is shared.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| compare(&volume, source_tree(&options), &["lost+found"]));
+        }
+    });
+}
+
+#[test]
 fn ext2_with_blocks_of_4k() {
     check("ext2-4k", &["-t", "ext2", "-b", "4096"], "ext2");
 }
 
 #[test]
 fn ext2_with_blocks_of_64k() {
-    check("ext2-64k", &["-t", "ext2", "-b", "65536", "-N", "4096"], "ext2");
+    check(
+        "ext2-64k",
+        &["-t", "ext2", "-b", "65536", "-N", "4096"],
+        "ext2",
+    );
 }
 
 #[test]
@@ -77,7 +113,11 @@ fn ext2_of_revision_0() {
 
 #[test]
 fn ext2_without_file_types() {
-    check("ext2-nofiletype", &["-t", "ext2", "-O", "^filetype", "-b", "2048"], "ext2");
+    check(
+        "ext2-nofiletype",
+        &["-t", "ext2", "-O", "^filetype", "-b", "2048"],
+        "ext2",
+    );
 }
 
 #[test]
@@ -92,57 +132,128 @@ fn ext4_default() {
 
 #[test]
 fn ext4_with_blocks_of_1k_and_inline_data() {
-    check("ext4-inline", &["-t", "ext4", "-b", "1024", "-O", "inline_data"], "ext4");
+    check(
+        "ext4-inline",
+        &["-t", "ext4", "-b", "1024", "-O", "inline_data"],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_with_inline_data_in_large_inodes() {
-    check("ext4-inline-1k-inodes", &["-t", "ext4", "-b", "4096", "-I", "1024", "-O", "inline_data"], "ext4");
+    check(
+        "ext4-inline-1k-inodes",
+        &[
+            "-t",
+            "ext4",
+            "-b",
+            "4096",
+            "-I",
+            "1024",
+            "-O",
+            "inline_data",
+        ],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_with_clusters() {
-    check("ext4-bigalloc", &["-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384"], "ext4");
+    check(
+        "ext4-bigalloc",
+        &["-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384"],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_with_a_stored_checksum_seed() {
-    check("ext4-seed", &["-t", "ext4", "-b", "4096", "-O", "metadata_csum_seed"], "ext4");
+    check(
+        "ext4-seed",
+        &["-t", "ext4", "-b", "4096", "-O", "metadata_csum_seed"],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_without_flexible_groups_and_with_group_checksums() {
-    check("ext4-gdt", &["-t", "ext4", "-b", "1024", "-O", "^flex_bg,^metadata_csum,uninit_bg"], "ext4");
+    check(
+        "ext4-gdt",
+        &[
+            "-t",
+            "ext4",
+            "-b",
+            "1024",
+            "-O",
+            "^flex_bg,^metadata_csum,uninit_bg",
+        ],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_with_inodes_of_128_bytes() {
-    check("ext4-i128", &["-t", "ext4", "-b", "4096", "-I", "128"], "ext4");
+    check(
+        "ext4-i128",
+        &["-t", "ext4", "-b", "4096", "-I", "128"],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_with_meta_groups() {
-    check("ext4-meta", &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"], "ext4");
+    check(
+        "ext4-meta",
+        &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"],
+        "ext4",
+    );
 }
 
 #[test]
 fn ext4_with_few_backups_and_without_64bit() {
-    check("ext4-few", &["-t", "ext4", "-b", "2048", "-O", "sparse_super2,^64bit,ea_inode,large_dir"], "ext4");
+    check(
+        "ext4-few",
+        &[
+            "-t",
+            "ext4",
+            "-b",
+            "2048",
+            "-O",
+            "sparse_super2,^64bit,ea_inode,large_dir",
+        ],
+        "ext4",
+    );
 }
 
 #[test]
 fn every_hash_function_finds_every_name() {
     let options = ["-t", "ext4", "-b", "1024"];
     let tree = source_tree(&options);
-    for (hash, flags) in [("legacy", "1"), ("tea", "1"), ("half_md4", "2"), ("tea", "2"), ("legacy", "2")] {
+    for (hash, flags) in [
+        ("legacy", "1"),
+        ("tea", "1"),
+        ("half_md4", "2"),
+        ("tea", "2"),
+        ("legacy", "2"),
+    ] {
         let image = place().join(format!("hash-{hash}-{flags}.img"));
         make_image(&image, "80M", &options, tree);
-        debugfs(&image, &format!("ssv def_hash_version {hash}\nssv flags {flags}\n"));
+        debugfs(
+            &image,
+            &format!("ssv def_hash_version {hash}\nssv flags {flags}\n"),
+        );
         index_directories(&image);
         let (volume, lines) = mount(&image, "");
-        let many = volume.lookup(&volume.root().unwrap(), b"many").unwrap().unwrap();
+        let many = volume
+            .lookup(&volume.root().unwrap(), b"many")
+            .unwrap()
+            .unwrap();
         assert_ne!(many.flags & 0x1000, 0, "indexed");
-        compare(&volume, tree, &["lost+found"]);
+        let listed = names(&volume, &many);
+        assert_eq!(listed.len(), tree::MANY + 2);
+        for (name, number) in listed {
+            assert_eq!(volume.lookup(&many, &name).unwrap().unwrap().number, number);
+        }
         assert_eq!(lines.all(), [] as [&str; 0], "{hash} {flags}");
         std::fs::remove_file(&image).unwrap();
     }
@@ -154,7 +265,12 @@ fn fields_that_mke2fs_does_not_copy() {
     let empty = place().join("fields-tree");
     std::fs::create_dir(&empty).unwrap();
     std::fs::write(empty.join("file"), b"content").unwrap();
-    make_image(&image, "8M", &["-t", "ext4", "-b", "4096", "-O", "ea_inode,quota"], &empty);
+    make_image(
+        &image,
+        "8M",
+        &["-t", "ext4", "-b", "4096", "-O", "ea_inode,quota"],
+        &empty,
+    );
     // As much as debugfs takes, one block: too much for the inode or an xattr block.
     let long: Vec<u8> = (0..4096u32).map(|number| (number % 251) as u8).collect();
     let value = place().join("fields-value");
@@ -174,35 +290,60 @@ fn fields_that_mke2fs_does_not_copy() {
     let (volume, lines) = mount(&image, "");
     let root = volume.root().unwrap();
     let file = volume.lookup(&root, b"file").unwrap().unwrap();
-    assert_eq!((file.uid, file.gid, file.generation), (70001, 3_000_000_000, 77));
-    assert_eq!((file.modified.seconds, file.modified.nanoseconds), (4_102_444_800, 0x1d6f_3455 >> 2));
+    assert_eq!(
+        (file.uid, file.gid, file.generation),
+        (70001, 3_000_000_000, 77)
+    );
+    assert_eq!(
+        (file.modified.seconds, file.modified.nanoseconds),
+        (4_102_444_800, 0x1d6f_3455 >> 2)
+    );
     assert_eq!(file.created.unwrap().seconds, -16);
     assert_eq!(file.flags & 0x70, 0x70);
     assert_eq!(volume.list_xattrs(&file).unwrap(), b"user.long\0");
     assert!(volume.xattr(&file, b"user.long").unwrap() == long);
     for (name, kind, device) in [
         (&b"old"[..], Kind::BlockDevice, 0x803u32),
-        (b"new", Kind::CharacterDevice, (60000 & 0xff) | (300 << 8) | ((60000 & !0xff) << 12)),
+        (
+            b"new",
+            Kind::CharacterDevice,
+            (60000 & 0xff) | (300 << 8) | ((60000 & !0xff) << 12),
+        ),
         (b"pipe", Kind::Fifo, 0),
     ] {
         let node = volume.lookup(&root, name).unwrap().unwrap();
-        assert_eq!((node.kind, node.device()), (kind, device), "{}", String::from_utf8_lossy(name));
+        assert_eq!(
+            (node.kind, node.device()),
+            (kind, device),
+            "{}",
+            String::from_utf8_lossy(name)
+        );
     }
     assert_eq!(lines.all(), [] as [&str; 0]);
 }
 
 #[test]
 fn figures_agree_with_the_superblock() {
-    let image = check("ext4-figures", &["-t", "ext4", "-b", "4096", "-m", "7"], "ext4");
+    let image = check(
+        "ext4-figures",
+        &["-t", "ext4", "-b", "4096", "-m", "7"],
+        "ext4",
+    );
     let output = run("dumpe2fs", &["-h", image.to_str().unwrap()], &[0]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let field = |name: &str| -> u64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         line.trim().parse().unwrap()
     };
     let (volume, _) = mount(&image, "");
     let figures = volume.statistics();
-    assert_eq!(figures.blocks, field("Block count:") - field("Overhead clusters:"));
+    assert_eq!(
+        figures.blocks,
+        field("Block count:") - field("Overhead clusters:")
+    );
     assert_eq!(figures.free_blocks, field("Free blocks:"));
     assert_eq!(figures.inodes, field("Inode count:"));
     assert_eq!(figures.free_inodes, field("Free inodes:"));
@@ -228,16 +369,26 @@ fn an_offset_and_a_partition_table_that_tells_it() {
     let path = place().join("disk.img");
     std::fs::write(&path, disk).unwrap();
     let source = file_source(&path);
-    let Probe::Partitioned(text) = probe(&*source) else { panic!("{:?}", probe(&*source)) };
-    assert!(text.contains("1: offset=1048576 size=4194304 ext2"), "{text}");
+    let Probe::Partitioned(text) = probe(&*source) else {
+        panic!("{:?}", probe(&*source))
+    };
+    assert!(
+        text.contains("1: offset=1048576 size=4194304 ext2"),
+        "{text}"
+    );
     for offset in ["1048576", "1M", "1024k", "0x100000"] {
         let (volume, _) = mount(&path, &format!("offset={offset}"));
-        let file = volume.lookup(&volume.root().unwrap(), b"file").unwrap().unwrap();
+        let file = volume
+            .lookup(&volume.root().unwrap(), b"file")
+            .unwrap()
+            .unwrap();
         let mut buf = [0; 16];
         assert_eq!(volume.read(&file, 0, &mut buf).unwrap(), 7);
         assert_eq!(&buf[..7], b"content");
     }
-    let error = view_ext::Volume::open(source, "", Box::new(|_| {})).err().unwrap();
+    let error = view_ext::Volume::open(source, "", Box::new(|_| {}))
+        .err()
+        .unwrap();
     assert_eq!(error.to_string(), "bad ext2 magic 0x0000 (expected 0xef53)");
 }
 
@@ -248,20 +399,45 @@ fn features_nobody_can_read_are_refused_by_name() {
     for (feature, name) in [("encrypt", "encrypt"), ("casefold", "casefold")] {
         let image = place().join(format!("{feature}.img"));
         make_image(&image, "8M", &["-t", "ext4", "-O", feature], &empty);
-        let error = view_ext::Volume::open(file_source(&image), "", Box::new(|_| {})).err().unwrap();
-        assert_eq!(error.to_string(), format!("the file system uses features that are not supported: {name}"));
+        let error = view_ext::Volume::open(file_source(&image), "", Box::new(|_| {}))
+            .err()
+            .unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!("the file system uses features that are not supported: {name}")
+        );
     }
     let journal = place().join("journal-device.img");
-    run("mke2fs", &["-q", "-F", "-O", "journal_dev", journal.to_str().unwrap(), "8M"], &[0]);
-    let error = view_ext::Volume::open(file_source(&journal), "", Box::new(|_| {})).err().unwrap();
-    assert_eq!(error.to_string(), "the file system uses features that are not supported: journal_dev");
+    run(
+        "mke2fs",
+        &[
+            "-q",
+            "-F",
+            "-O",
+            "journal_dev",
+            journal.to_str().unwrap(),
+            "8M",
+        ],
+        &[0],
+    );
+    let error = view_ext::Volume::open(file_source(&journal), "", Box::new(|_| {}))
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.to_string(),
+        "the file system uses features that are not supported: journal_dev"
+    );
 }
 
 #[test]
 fn probe_names_what_it_sees() {
     let empty = place().join("probe-tree");
     std::fs::create_dir(&empty).unwrap();
-    for (name, expected) in [("ext2", Probe::Ext2), ("ext3", Probe::Ext3), ("ext4", Probe::Ext4)] {
+    for (name, expected) in [
+        ("ext2", Probe::Ext2),
+        ("ext3", Probe::Ext3),
+        ("ext4", Probe::Ext4),
+    ] {
         let image = place().join(format!("probe-{name}.img"));
         make_image(&image, "8M", &["-t", name], &empty);
         assert_eq!(probe(&*file_source(&image)), expected);
@@ -273,5 +449,8 @@ fn probe_names_what_it_sees() {
     };
     assert_eq!(memory(b"QFI\xfb"), Probe::Other("a qcow2 image".to_owned()));
     assert_eq!(memory(b""), Probe::Other("of no known type".to_owned()));
-    assert!(matches!(probe(&fuse_compat::MemorySource::new(vec![0; 10])), Probe::Other(_)));
+    assert!(matches!(
+        probe(&fuse_compat::MemorySource::new(vec![0; 10])),
+        Probe::Other(_)
+    ));
 }

@@ -31,9 +31,16 @@ fn image(name: &str, options: &[&str]) -> PathBuf {
 
 /// The blocks of a file (or the inode `<8>`) with the data.
 fn blocks_of(image: &Path, name: &str) -> Vec<u64> {
-    let output = run("debugfs", &["-R", &format!("blocks {name}"), image.to_str().unwrap()], &[0]);
+    let output = run(
+        "debugfs",
+        &["-R", &format!("blocks {name}"), image.to_str().unwrap()],
+        &[0],
+    );
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut blocks: Vec<u64> = text.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let mut blocks: Vec<u64> = text
+        .split_whitespace()
+        .map(|number| number.parse().unwrap())
+        .collect();
     // Of the 41 blocks of a file without extents, the one after the twelve direct ones is the map.
     if blocks.len() == 41 {
         blocks.remove(12);
@@ -42,7 +49,10 @@ fn blocks_of(image: &Path, name: &str) -> Vec<u64> {
 }
 
 fn content(volume: &Volume, name: &[u8]) -> Vec<u8> {
-    let inode = volume.lookup(&volume.root().unwrap(), name).unwrap().unwrap();
+    let inode = volume
+        .lookup(&volume.root().unwrap(), name)
+        .unwrap()
+        .unwrap();
     let mut content = vec![0; usize::try_from(inode.size).unwrap()];
     assert_eq!(volume.read(&inode, 0, &mut content).unwrap(), content.len());
     content
@@ -57,7 +67,11 @@ fn check_against_e2fsck(image: &Path) -> Vec<String> {
     let (volume, lines) = mount(image, "");
     let (replayed, _) = mount(&copy, "");
     for name in [&b"file"[..], b"other"] {
-        assert!(content(&volume, name) == content(&replayed, name), "{}", String::from_utf8_lossy(name));
+        assert!(
+            content(&volume, name) == content(&replayed, name),
+            "{}",
+            String::from_utf8_lossy(name)
+        );
     }
     assert_eq!(volume.statistics(), replayed.statistics());
     assert!(fs::read(image).unwrap() == before, "the image is unchanged");
@@ -72,7 +86,11 @@ fn data_file(name: &str, seed: u64, count: usize) -> PathBuf {
 }
 
 fn list(blocks: &[u64]) -> String {
-    blocks.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+    blocks
+        .iter()
+        .map(u64::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Several transactions: overwritten blocks, revoked blocks, a block that looks like the journal's own.
@@ -84,7 +102,11 @@ fn transactions(image: &Path, name: &str, open: &str) {
     bytes[..4].copy_from_slice(&0xc03b_3998u32.to_be_bytes());
     fs::write(&escaped, bytes).unwrap();
     let write = |seed: u64, blocks: &[u64]| {
-        format!("jw -b {} {}\n", list(blocks), data_file(name, seed, blocks.len()).display())
+        format!(
+            "jw -b {} {}\n",
+            list(blocks),
+            data_file(name, seed, blocks.len()).display()
+        )
     };
     let commands = [
         format!("{open}\n"),
@@ -103,7 +125,11 @@ fn transactions(image: &Path, name: &str, open: &str) {
 fn journals_of_every_checksum_version_are_replayed() {
     let kinds: [(&str, &[&str], &str); 5] = [
         ("ext3", &["-t", "ext3"], "jo"),
-        ("ext4-32", &["-t", "ext4", "-O", "^64bit,^metadata_csum"], "jo"),
+        (
+            "ext4-32",
+            &["-t", "ext4", "-O", "^64bit,^metadata_csum"],
+            "jo",
+        ),
         ("ext4-64", &["-t", "ext4", "-O", "^metadata_csum"], "jo"),
         ("ext4-v2", &["-t", "ext4"], "jo -c -v 2"),
         ("ext4-v3", &["-t", "ext4"], "jo -c -v 3"),
@@ -116,14 +142,20 @@ fn journals_of_every_checksum_version_are_replayed() {
         transactions(&image, name, open);
         let lines = check_against_e2fsck(&image);
         assert!(
-            lines.iter().any(|line| line.contains("replayed in memory") && line.contains("6 transactions")),
+            lines
+                .iter()
+                .any(|line| line.contains("replayed in memory") && line.contains("6 transactions")),
             "{name}: {lines:?}"
         );
         let (volume, _) = mount(&image, "");
         let new = content(&volume, b"file");
         assert!(new != old, "{name}");
         let start = 20 * 1024;
-        assert_eq!(new[start..start + 4], 0xc03b_3998u32.to_be_bytes(), "{name}: the escaped block");
+        assert_eq!(
+            new[start..start + 4],
+            0xc03b_3998u32.to_be_bytes(),
+            "{name}: the escaped block"
+        );
         let (ignoring, lines) = mount(&image, "noload");
         assert!(content(&ignoring, b"file") == old, "{name}");
         assert_eq!(lines.all(), [] as [&str; 0]);
@@ -140,7 +172,9 @@ fn metadata_in_the_journal_is_seen() {
     let (old, new) = (fs::read(&image).unwrap(), fs::read(&changed).unwrap());
     let size = usize::try_from(BLOCK_BYTES).unwrap();
     let numbers: Vec<u64> = (0..old.len() / size)
-        .filter(|block| old[block * size..(block + 1) * size] != new[block * size..(block + 1) * size])
+        .filter(|block| {
+            old[block * size..(block + 1) * size] != new[block * size..(block + 1) * size]
+        })
         .map(|block| block as u64)
         .collect();
     assert!(numbers.contains(&1), "the superblock changed: {numbers:?}");
@@ -153,7 +187,10 @@ fn metadata_in_the_journal_is_seen() {
         })
         .collect();
     fs::write(&data, bytes).unwrap();
-    debugfs(&image, &format!("jo -c\njw -b {} {}\njc\n", list(&numbers), data.display()));
+    debugfs(
+        &image,
+        &format!("jo -c\njw -b {} {}\njc\n", list(&numbers), data.display()),
+    );
     let (volume, _) = mount(&image, "");
     let root = volume.root().unwrap();
     assert_eq!(volume.lookup(&root, b"file").unwrap().unwrap().uid, 4711);
@@ -164,7 +201,10 @@ fn metadata_in_the_journal_is_seen() {
 
 #[test]
 fn a_log_that_wraps_around_its_end() {
-    let image = image("wrap", &["-t", "ext4", "-O", "^metadata_csum", "-J", "size=1"]);
+    let image = image(
+        "wrap",
+        &["-t", "ext4", "-O", "^metadata_csum", "-J", "size=1"],
+    );
     let log = blocks_of(&image, "<8>");
     assert!(log.len() >= 1024);
     transactions(&image, "wrap", "jo");
@@ -172,7 +212,9 @@ fn a_log_that_wraps_around_its_end() {
     let mut bytes = fs::read(&image).unwrap();
     let size = usize::try_from(BLOCK_BYTES).unwrap();
     let at = |number: usize| usize::try_from(log[number]).unwrap() * size;
-    let ring: Vec<Vec<u8>> = (1..1024).map(|number| bytes[at(number)..at(number) + size].to_vec()).collect();
+    let ring: Vec<Vec<u8>> = (1..1024)
+        .map(|number| bytes[at(number)..at(number) + size].to_vec())
+        .collect();
     let start = 1000usize;
     for (place, content) in ring.iter().enumerate() {
         let number = 1 + (start - 1 + place) % ring.len();
@@ -183,7 +225,54 @@ fn a_log_that_wraps_around_its_end() {
     bytes[field..field + 4].copy_from_slice(&u32::try_from(start).unwrap().to_be_bytes());
     fs::write(&image, bytes).unwrap();
     let lines = check_against_e2fsck(&image);
-    assert!(lines.iter().any(|line| line.contains("6 transactions")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.contains("6 transactions")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn fast_commits_are_left_alone_and_mentioned() {
+    let image = image(
+        "fast",
+        &[
+            "-t",
+            "ext4",
+            "-O",
+            "fast_commit,^metadata_csum",
+            "-J",
+            "size=4",
+        ],
+    );
+    transactions(&image, "fast", "jo");
+    let log = blocks_of(&image, "<8>");
+    let original = fs::read(&image).unwrap();
+    let at = |number: usize| usize::try_from(log[number] * BLOCK_BYTES).unwrap();
+    // mke2fs has made an area for them, the kernel sets the journal's feature bit at the first mount.
+    let area = u32::from_be_bytes(original[at(0) + 0x54..at(0) + 0x58].try_into().unwrap());
+    let length = u32::from_be_bytes(original[at(0) + 0x10..at(0) + 0x14].try_into().unwrap());
+    assert!(area > 0);
+    for (transaction, is_mentioned) in [(7u32, true), (6, false)] {
+        let mut bytes = original.clone();
+        bytes[at(0) + 0x2b] |= 0x20;
+        // The head of a fast commit: tag, length, features, transaction.
+        let head = at(usize::try_from(length - area).unwrap());
+        bytes[head..head + 8].copy_from_slice(&[9, 0, 8, 0, 0, 0, 0, 0]);
+        bytes[head + 8..head + 12].copy_from_slice(&transaction.to_le_bytes());
+        fs::write(&image, bytes).unwrap();
+        let (volume, lines) = mount(&image, "");
+        assert_eq!(
+            lines.all().iter().any(|line| line.contains("fast commits")),
+            is_mentioned
+        );
+        assert!(
+            lines
+                .all()
+                .iter()
+                .any(|line| line.contains("6 transactions"))
+        );
+        assert_eq!(content(&volume, b"file").len(), 40 * 1024);
+    }
 }
 
 #[test]
@@ -198,17 +287,27 @@ fn a_damaged_log_ends_or_refuses_the_mount() {
         bytes[usize::try_from(block * BLOCK_BYTES).unwrap() + 500] ^= 1;
         fs::write(&damaged, bytes).unwrap();
         let lines = Lines::default();
-        (Volume::open(file_source(&damaged), "", lines.sink()), lines.all())
+        (
+            Volume::open(file_source(&damaged), "", lines.sink()),
+            lines.all(),
+        )
     };
     // Block 1 of the log is a descriptor, 2 to 11 are copies, 12 is the commit.
     let (volume, lines) = flip(log[1]);
     assert!(volume.is_ok());
-    assert!(lines[0].contains("the log ends early") && lines[0].contains("descriptor"), "{lines:?}");
-    let Err(error) = flip(log[3]).0 else { panic!("a damaged copy is not to be used") };
+    assert!(
+        lines[0].contains("the log ends early") && lines[0].contains("descriptor"),
+        "{lines:?}"
+    );
+    let Err(error) = flip(log[3]).0 else {
+        panic!("a damaged copy is not to be used")
+    };
     assert!(matches!(error, MountError::Journal(_)));
     assert!(error.to_string().contains("wrong checksum"), "{error}");
     mount(&damaged, "noload");
-    let Err(error) = flip(log[0]).0 else { panic!("the journal's superblock is damaged") };
+    let Err(error) = flip(log[0]).0 else {
+        panic!("the journal's superblock is damaged")
+    };
     assert!(error.to_string().contains("superblock checksum"), "{error}");
 }
 
@@ -216,9 +315,17 @@ fn a_damaged_log_ends_or_refuses_the_mount() {
 fn external_journals_are_refused_by_name() {
     let image = image("external", &["-t", "ext4"]);
     // The journal inode goes, the journal's UUID stays: that is how an external journal is noted.
-    debugfs(&image, "ssv journal_inum 0\nssv journal_dev 0x801\nssv journal_uuid 01234567-89ab-cdef-0123-456789abcdef\n");
-    let error = Volume::open(file_source(&image), "", Box::new(|_| {})).err().unwrap();
+    debugfs(
+        &image,
+        "ssv journal_inum 0\nssv journal_dev 0x801\nssv journal_uuid 01234567-89ab-cdef-0123-456789abcdef\n",
+    );
+    let error = Volume::open(file_source(&image), "", Box::new(|_| {}))
+        .err()
+        .unwrap();
     let text = error.to_string();
-    assert!(text.contains("external device") && text.contains("01234567-89ab-cdef-0123-456789abcdef"), "{text}");
+    assert!(
+        text.contains("external device") && text.contains("01234567-89ab-cdef-0123-456789abcdef"),
+        "{text}"
+    );
     mount(&image, "noload");
 }

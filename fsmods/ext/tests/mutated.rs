@@ -39,25 +39,40 @@ fn images() -> Vec<(String, Vec<u8>)> {
         std::os::unix::fs::FileExt::write_all_at(&holes, b"data", piece * 4096 + 2048).unwrap();
     }
     for length in [20, 60, 300] {
-        std::os::unix::fs::symlink("l".repeat(length), tree.join(format!("link-{length}"))).unwrap();
+        std::os::unix::fs::symlink("l".repeat(length), tree.join(format!("link-{length}")))
+            .unwrap();
     }
     let many = tree.join("many");
     fs::create_dir(&many).unwrap();
     for number in 0..150 {
-        fs::hard_link(tree.join("file-50"), many.join(format!("a-name-of-some-length-{number}"))).unwrap();
+        fs::hard_link(
+            tree.join("file-50"),
+            many.join(format!("a-name-of-some-length-{number}")),
+        )
+        .unwrap();
     }
     fs::create_dir_all(tree.join("a/b/c/d")).unwrap();
     fs::write(tree.join("a/b/c/d/file"), b"deep").unwrap();
     for number in 0..6usize {
         let name = format!("user.attribute{number}");
         let value = random.bytes(number * 20);
-        rustix::fs::setxattr(tree.join("file-100"), name, &value, rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::setxattr(
+            tree.join("file-100"),
+            name,
+            &value,
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
     }
     let kinds: [(&str, &[&str], bool); 5] = [
         ("ext2", &["-t", "ext2"], true),
         ("ext4", &["-t", "ext4"], true),
         ("ext4-nosum", &["-t", "ext4", "-O", "^metadata_csum"], true),
-        ("ext4-inline", &["-t", "ext4", "-O", "inline_data,^metadata_csum,ea_inode"], false),
+        (
+            "ext4-inline",
+            &["-t", "ext4", "-O", "inline_data,^metadata_csum,ea_inode"],
+            false,
+        ),
         ("ext3-unclean", &["-t", "ext3"], true),
     ];
     let mut images = Vec::new();
@@ -72,7 +87,10 @@ fn images() -> Vec<(String, Vec<u8>)> {
         if name == "ext3-unclean" {
             let data = place.join("data");
             fs::write(&data, random.bytes(5 * 1024)).unwrap();
-            let commands = format!("jo\njw -b 2000-2004 {0}\njw -r 2001\njw -b 2003-2007 {0}\njc\n", data.display());
+            let commands = format!(
+                "jo\njw -b 2000-2004 {0}\njw -r 2001\njw -b 2003-2007 {0}\njc\n",
+                data.display()
+            );
             debugfs(&image, &commands);
         }
         images.push((name.to_owned(), fs::read(&image).unwrap()));
@@ -90,7 +108,9 @@ impl BlockSource for Counted {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let from = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let held = from.checked_add(buf.len()).and_then(|to| self.bytes.get(from..to));
+        let held = from
+            .checked_add(buf.len())
+            .and_then(|to| self.bytes.get(from..to));
         buf.copy_from_slice(held.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -110,7 +130,11 @@ impl BlockSource for Counted {
 
 /// Blocks of 1 KiB that hold something: damage elsewhere is never seen.
 fn used_blocks(bytes: &[u8]) -> Vec<usize> {
-    let is_used = |block: &usize| bytes[block * 1024..(block + 1) * 1024].iter().any(|byte| *byte != 0);
+    let is_used = |block: &usize| {
+        bytes[block * 1024..(block + 1) * 1024]
+            .iter()
+            .any(|byte| *byte != 0)
+    };
     (0..bytes.len() / 1024).filter(is_used).collect()
 }
 
@@ -135,7 +159,14 @@ fn mutate(bytes: &mut Vec<u8>, used: &[usize], random: &mut Random) -> String {
             3 => bytes[at] = odd[usize::try_from(random.below(7)).unwrap()],
             4 => {
                 // An aligned word gets the value of another place, or an extreme one.
-                let word = [0u32, 1, u32::MAX, 0x8000_0000, block as u32, random.next() as u32];
+                let word = [
+                    0u32,
+                    1,
+                    u32::MAX,
+                    0x8000_0000,
+                    block as u32,
+                    random.next() as u32,
+                ];
                 let value = word[usize::try_from(random.below(6)).unwrap()];
                 bytes[at & !3..(at & !3) + 4].copy_from_slice(&value.to_le_bytes());
             }
@@ -168,7 +199,10 @@ impl Walk {
                     self.faults += 1;
                     let line = error.problem().expect("a fault has a place").to_string();
                     let named = ["inode ", "block ", "group ", "superblock", "journal"];
-                    assert!(named.iter().any(|place| line.starts_with(place)) && !line.contains('\n'), "{line}");
+                    assert!(
+                        named.iter().any(|place| line.starts_with(place)) && !line.contains('\n'),
+                        "{line}"
+                    );
                 }
                 None
             }
@@ -194,7 +228,10 @@ fn walk(volume: &Volume) -> Walk {
         }
         walk.inodes += 1;
         if let Some(names) = walk.note(volume.list_xattrs(&inode)) {
-            for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            for name in names
+                .split(|byte| *byte == 0)
+                .filter(|name| !name.is_empty())
+            {
                 walk.note(volume.xattr(&inode, name));
             }
         }
@@ -222,8 +259,12 @@ fn walk(volume: &Volume) -> Walk {
                 walk.note(volume.read(&inode, inode.size / 2, &mut buf));
                 let mut at = 0;
                 for _ in 0..20 {
-                    let Some(data) = walk.note(volume.seek(&inode, at, Seek::Data)) else { break };
-                    let Some(hole) = walk.note(volume.seek(&inode, data, Seek::Hole)) else { break };
+                    let Some(data) = walk.note(volume.seek(&inode, at, Seek::Data)) else {
+                        break;
+                    };
+                    let Some(hole) = walk.note(volume.seek(&inode, data, Seek::Hole)) else {
+                        break;
+                    };
                     assert!(data >= at && hole > data);
                     at = hole;
                 }
@@ -238,7 +279,10 @@ fn walk(volume: &Volume) -> Walk {
 /// Peak of this process's memory.
 fn peak_kilobytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -253,8 +297,12 @@ fn damaged_images_never_break_the_driver() {
     // The intact images first: the walk has to see all of them, so that damage can show.
     for (name, bytes) in &images {
         let lines = Lines::default();
-        let source = Arc::new(Counted { bytes: bytes.clone(), reads: AtomicU64::new(0) });
-        let volume = Volume::open(source, "", lines.sink()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let source = Arc::new(Counted {
+            bytes: bytes.clone(),
+            reads: AtomicU64::new(0),
+        });
+        let volume = Volume::open(source, "", lines.sink())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let found = walk(&volume);
         assert_eq!(found.faults, 0, "{name}: {:?}", lines.all());
         assert!(found.inodes >= 18, "{name}: {}", found.inodes);
@@ -276,7 +324,10 @@ fn damaged_images_never_break_the_driver() {
         *doing.lock().unwrap() = (format!("seed {seed}, {name}, {what}"), Instant::now());
         let start = Instant::now();
         let lines = Lines::default();
-        let source = Arc::new(Counted { bytes, reads: AtomicU64::new(0) });
+        let source = Arc::new(Counted {
+            bytes,
+            reads: AtomicU64::new(0),
+        });
         let options = if random.below(4) == 0 { "noload" } else { "" };
         match Volume::open(Arc::<Counted>::clone(&source), options, lines.sink()) {
             Ok(volume) => {
@@ -284,7 +335,10 @@ fn damaged_images_never_break_the_driver() {
                 let found = walk(&volume);
                 faults += found.faults;
                 for (errno, count) in found.errnos {
-                    assert!(libc_errno::ALLOWED.contains(&errno), "seed {seed}: errno {errno}");
+                    assert!(
+                        libc_errno::ALLOWED.contains(&errno),
+                        "seed {seed}: errno {errno}"
+                    );
                     *errnos.entry(errno).or_default() += count;
                 }
             }
@@ -294,7 +348,10 @@ fn damaged_images_never_break_the_driver() {
             }
         }
         let reads = source.reads.load(Ordering::Relaxed);
-        assert!(reads < MAX_READS, "seed {seed}, {name}, {what}: {reads} reads");
+        assert!(
+            reads < MAX_READS,
+            "seed {seed}, {name}, {what}: {reads} reads"
+        );
         slowest = slowest.max(start.elapsed());
         lines_total += lines.all().len();
     }
@@ -304,7 +361,10 @@ fn damaged_images_never_break_the_driver() {
         "{count} damaged images: {mounted} mounted, {refused} refused, {faults} faults answered, {lines_total} lines \
          logged, errnos {errnos:?}, slowest {slowest:?}, memory grew by {grown} KiB"
     );
-    assert!(mounted * 4 > count, "most damage leaves an image that can be walked");
+    assert!(
+        mounted * 4 > count,
+        "most damage leaves an image that can be walked"
+    );
     assert!(faults > 0 || count < 50, "the damage is seen");
     assert!(grown < 64 << 10, "memory grew by {grown} KiB");
 }

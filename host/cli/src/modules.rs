@@ -2,9 +2,11 @@
 //!
 //! To add a module: one row in [`TYPES`], one arm in [`Registry::open`].
 
+use std::path::Path;
 use std::sync::Arc;
 
 use fuse_compat::BlockSource;
+use view_bind::Bind;
 use view_core::control::protocol::Refusal;
 use view_core::control::{
     ModuleInfo, ModuleSource, Modules, MountOptions, OpenModule, OpenedModule, SourceKind,
@@ -56,6 +58,7 @@ impl Modules for Registry {
                 open_ext(source, options, request.log)
             }
             (Some("tmpfs"), _) => open_tmpfs(options),
+            (None | Some("bind"), ModuleSource::HostPath { path, .. }) => open_bind(path, options),
             (Some(name), _) if self.find(name).is_none() => {
                 let names: Vec<&str> = TYPES.iter().map(|info| info.name).collect();
                 Err(
@@ -135,12 +138,30 @@ fn open_tmpfs(options: &MountOptions) -> Result<OpenedModule, Refusal> {
     })
 }
 
+fn open_bind(path: &Path, options: &MountOptions) -> Result<OpenedModule, Refusal> {
+    if let Some((name, _)) = options.rest.first() {
+        return Err(Refusal::new(
+            libc::EINVAL,
+            format!("bind: unknown option `{name}`"),
+        ));
+    }
+    let bind = Bind::new(path).map_err(|error| {
+        Refusal::from_errno(
+            rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO),
+        )
+    })?;
+    Ok(OpenedModule {
+        filesystem: Box::new(bind),
+        name: "bind".into(),
+        is_read_only: options.read_only == Some(true),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use fuse_compat::MemorySource;
     use std::ffi::OsStr;
-    use std::path::Path;
 
     fn open(
         filesystem: Option<&str>,
@@ -208,6 +229,26 @@ mod tests {
             libc::ENODEV
         );
         assert_eq!(open(None, vec![], "").err().unwrap().errno, libc::EINVAL);
+    }
+
+    #[test]
+    fn bind_is_opened_over_a_host_path() {
+        let open = |path: &str, options: &str| {
+            let object = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty());
+            Registry.open(OpenModule {
+                filesystem: Some("bind"),
+                source_name: OsStr::new(path),
+                source: ModuleSource::HostPath {
+                    object: object.unwrap(),
+                    path: Path::new(path),
+                },
+                options: &MountOptions::parse(options).unwrap(),
+                log: Arc::new(|_| ()),
+            })
+        };
+        assert!(open("/", "ro").unwrap().is_read_only);
+        assert_eq!(open("/nonexistent", "").err().unwrap().errno, libc::ENOENT);
+        assert_eq!(open("/", "size=1").err().unwrap().errno, libc::EINVAL);
     }
 
     #[test]

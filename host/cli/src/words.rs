@@ -150,7 +150,7 @@ impl Context<'_> {
     }
 
     /// A mount from its parts, as `view mount` and `-m` have them. `auto` is the same as no type;
-    /// `bind` among the options is the same as the type.
+    /// `bind` among the options is the same as the type, and so is a directory as the source.
     pub fn mount(
         &self,
         filesystem: Option<&str>,
@@ -172,6 +172,13 @@ impl Context<'_> {
             filesystem
         } else {
             Some("bind")
+        };
+        // The probe's first step; the bytes of an image are looked at by the modules.
+        let is_directory = filesystem.is_none() && self.absolute(source).is_dir();
+        let filesystem = if is_directory {
+            Some("bind")
+        } else {
+            filesystem
         };
         let known = match filesystem {
             None => None,

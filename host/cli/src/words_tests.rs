@@ -86,6 +86,20 @@ fn colon_form_of_m() {
 }
 
 #[test]
+fn directory_without_a_type_is_a_bind() {
+    assert_mount(
+        "/proc:/mnt:ro",
+        MountKind::Bind,
+        ("bind", "/proc", "/mnt", "ro"),
+    );
+    assert_mount(
+        "ext4:/proc:/mnt",
+        MountKind::Filesystem,
+        ("ext4", "/proc", "/mnt", ""),
+    );
+}
+
+#[test]
 fn a_file_named_like_a_type_is_written_as_a_path() {
     assert_mount(
         "./ext4:/mnt:ro",

@@ -100,10 +100,7 @@ fn supervise(supervised: Supervised, place: PathBuf) -> i32 {
         let (listener, place) = (started.listener.clone(), place.clone());
         std::thread::spawn(move || receive(&listener, &place));
     }
-    let reaper = match started.release() {
-        Ok(reaper) => reaper,
-        Err(_) => return launch::EXIT_VIEW_FAILED,
-    };
+    let reaper = started.release();
     loop {
         match reaper.next_event() {
             Event::CommandEnded { .. } => {}

@@ -39,7 +39,7 @@ impl WalkContext for ViewWalk<'_> {
     }
     fn place_of(&self, device: u64, inode: u64) -> Option<Place> {
         let identity = view_vfs::attributes::Identity { device, inode };
-        Some(self.0.backings.find(identity)?.place().clone())
+        Some(self.0.backings.find(identity)?.place())
     }
     fn may_search(&self, _: &Place) -> Result<(), Errno> {
         Ok(())
@@ -138,7 +138,6 @@ pub fn mount(view: &View, namespace: &Arc<Namespace>, spec: &MountSpec) -> Resul
         is_scaffold: false,
         adds_name,
     }));
-    view.directories_changed();
     view.say(LogLevel::Info, &format!("mounted {} on {}", Path::new(&spec.source).display(), spec.target.display()));
     Ok(())
 }
@@ -399,7 +398,6 @@ pub fn unmount(view: &View, namespace: &Namespace, mount: &Arc<Mount>, lazy: boo
             root.instance().detach();
         }
     }
-    view.directories_changed();
     Ok(())
 }
 

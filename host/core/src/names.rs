@@ -1,5 +1,16 @@
 //! Names as /proc writes them.
 
+use view_vfs::place::Place;
+
+/// The path of an object as the links below /proc show it.
+pub fn shown_path(place: &Place) -> Vec<u8> {
+    let mut path = place.view_path();
+    if place.is_deleted() {
+        path.extend_from_slice(b" (deleted)");
+    }
+    path
+}
+
 /// Blanks, tabs, newlines and backslashes as octal escapes, as in /proc/mounts (getmntent(3)).
 pub fn escape_octal(name: &[u8]) -> Vec<u8> {
     escape(name, b" \t\n\\#")

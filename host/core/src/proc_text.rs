@@ -8,8 +8,11 @@ use rustix::io::Errno;
 use view_vfs::attributes::{Identity, make_device};
 use view_vfs::mount_table::{Mount, MountTable};
 
-/// Files in /proc/PID that are rewritten.
-pub const KINDS: [&str; 5] = ["maps", "smaps", "mounts", "mountinfo", "mountstats"];
+/// Is the file of that name in /proc/PID rewritten?
+pub fn is_generated(name: &[u8]) -> bool {
+    matches!(name, b"maps" | b"smaps" | b"mounts" | b"mountinfo" | b"mountstats")
+        || name.strip_prefix(b"fdinfo/").is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
 
 /// The text of /proc/`thread`/`kind` as the task shall see it.
 pub fn text(task: &Task<'_>, thread: u32, kind: &str) -> Result<Vec<u8>, Errno> {
@@ -19,6 +22,7 @@ pub fn text(task: &Task<'_>, thread: u32, kind: &str) -> Result<Vec<u8>, Errno> 
     })?;
     match kind {
         "maps" | "smaps" => Ok(rewrite_maps(task.view, &text)),
+        _ if kind.starts_with("fdinfo/") => Ok(rewrite_fdinfo(task.view, thread, &kind["fdinfo/".len()..], &text)),
         _ => {
             for mount in task.table.mounts().iter().filter(|mount| !mount.is_scaffold()) {
                 text.extend(mount_line(&task.table, mount, kind));
@@ -28,40 +32,69 @@ pub fn text(task: &Task<'_>, thread: u32, kind: &str) -> Result<Vec<u8>, Errno> 
     }
 }
 
-/// Puts view paths in the place of the names of backing files.
+/// Puts view paths, devices and inode numbers in the place of those of backing files.
 fn rewrite_maps(view: &View, text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|&byte| byte == b'\n') {
-        match view_name(view, line) {
-            Some((head, name)) => {
-                out.extend_from_slice(head);
-                out.extend_from_slice(&name);
-                out.push(b'\n');
-            }
+        match rewrite_map(view, line) {
+            Some(line) => out.extend_from_slice(&line),
             None => out.extend_from_slice(line),
         }
     }
     out
 }
 
-/// `address perms offset device inode path`: the part before the path and the path of the view.
-fn view_name<'l>(view: &View, line: &'l [u8]) -> Option<(&'l [u8], Vec<u8>)> {
-    let text = std::str::from_utf8(line.get(..line.len().min(256))?).ok().or_else(|| {
-        let end = line.iter().position(|&byte| byte == b'/')?;
-        std::str::from_utf8(&line[..end]).ok()
-    })?;
+/// `address perms offset device inode path` (fs/proc/task_mmu.c, show_map_vma: the path starts at column 73).
+fn rewrite_map(view: &View, line: &[u8]) -> Option<Vec<u8>> {
+    const PATH_COLUMN: usize = 73;
+    let start = line.iter().position(|&byte| byte == b'/')?;
+    let text = std::str::from_utf8(&line[..start]).ok()?;
     let mut fields = text.split_ascii_whitespace();
-    let (_, _, _, device, inode) =
-        (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (range, permissions, offset) = (fields.next()?, fields.next()?, fields.next()?);
+    let (device, inode) = (fields.next()?, fields.next()?);
     let (major, minor) = device.split_once(':')?;
     let device = make_device(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
-    let inode: u64 = inode.parse().ok()?;
-    if inode == 0 {
-        return None;
+    let identity = Identity { device, inode: inode.parse().ok()? };
+    let told = line[start..].strip_suffix(b"\n").unwrap_or(&line[start..]);
+    let (head, name) = match view.backings.find(identity) {
+        Some(backed) => {
+            let place = backed.place();
+            let attributes = place.attributes().ok()?;
+            let (major, minor) = (rustix::fs::major(attributes.device), rustix::fs::minor(attributes.device));
+            let head = format!("{range} {permissions} {offset} {major:02x}:{minor:02x} {}", attributes.inode);
+            (head, crate::names::shown_path(&place))
+        }
+        None => (text.trim_end().to_owned(), view.alias(identity, told)?),
+    };
+    let mut out = head.into_bytes();
+    out.push(b' ');
+    while out.len() < PATH_COLUMN {
+        out.push(b' ');
     }
-    let backed = view.backings.find(Identity { device, inode })?;
-    let start = line.iter().position(|&byte| byte == b'/')?;
-    Some((&line[..start], crate::names::escape_newlines(&backed.place().view_path())))
+    out.extend_from_slice(&crate::names::escape_newlines(&name));
+    out.push(b'\n');
+    Some(out)
+}
+
+/// /proc/PID/fdinfo/N: the mount id and inode number of the object that the view shows.
+fn rewrite_fdinfo(view: &View, thread: u32, descriptor: &str, text: &[u8]) -> Vec<u8> {
+    let object = rustix::fs::stat(format!("/proc/{thread}/fd/{descriptor}")).ok().and_then(|stat| {
+        view.backings.find(Identity { device: stat.st_dev, inode: stat.st_ino })
+    });
+    let Some(place) = object.map(|object| object.place()) else { return text.to_vec() };
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        if line.starts_with(b"mnt_id:") {
+            out.extend_from_slice(format!("mnt_id:\t{}\n", place.mount().id()).as_bytes());
+        } else if line.starts_with(b"ino:")
+            && let Ok(attributes) = place.attributes()
+        {
+            out.extend_from_slice(format!("ino:\t{}\n", attributes.inode).as_bytes());
+        } else {
+            out.extend_from_slice(line);
+        }
+    }
+    out
 }
 
 fn option_text(mount: &Mount) -> String {

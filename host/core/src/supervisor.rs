@@ -37,6 +37,8 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
     /// Filesystem types.
     pub modules: Arc<dyn Modules>,
+    /// Says what this host refuses, when the command could not be started; forks, so it is asked before threads exist.
+    pub explain: fn() -> Option<String>,
     /// Exit code when a mount of the spec fails: 125, or 32 for `view mount`.
     pub mount_failure_code: i32,
 }
@@ -123,7 +125,7 @@ fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListen
     let started = match supervised.start() {
         Ok(started) => started,
         Err(error) => {
-            crate::say(&error.to_string());
+            crate::say(&(plan.explain)().unwrap_or_else(|| error.to_string()));
             return EXIT_VIEW_FAILED;
         }
     };
@@ -143,13 +145,7 @@ fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListen
         crate::say(&format!("cannot start a thread: {error}"));
         return EXIT_VIEW_FAILED;
     }
-    let reaper = match started.release() {
-        Ok(reaper) => reaper,
-        Err(error) => {
-            crate::say(&error.to_string());
-            return EXIT_VIEW_FAILED;
-        }
-    };
+    let reaper = started.release();
     loop {
         match reaper.next_event() {
             Event::CommandEnded { code, others } => {

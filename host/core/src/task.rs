@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use view_sys::memory;
 use view_sys::notify::{Listener, Notification};
 use view_vfs::attributes::Identity;
@@ -186,6 +187,11 @@ impl<'v> Task<'v> {
 
     /// The working directory.
     pub fn working_directory(&self) -> Result<Place, Errno> {
+        if self.view.has_assumed_directories.load(Ordering::Acquire)
+            && let Some(place) = self.view.assumed_directory(self.process())
+        {
+            return Ok(place);
+        }
         let link = format!("/proc/{}/cwd", self.call.tid);
         self.place_at_link(&link)
     }
@@ -197,7 +203,7 @@ impl<'v> Task<'v> {
             && let Ok(stat) = rustix::fs::stat(link)
             && let Object::Backed(_, backed) = self.by_identity(stat.st_dev, stat.st_ino)
         {
-            return Ok(backed.place().clone());
+            return Ok(backed.place());
         }
         Ok(Place::Host { mount: self.table.root().clone(), path })
     }
@@ -260,7 +266,7 @@ impl WalkContext for Task<'_> {
 
     fn place_of(&self, device: u64, inode: u64) -> Option<Place> {
         match self.by_identity(device, inode) {
-            Object::Backed(_, backed) => Some(backed.place().clone()),
+            Object::Backed(_, backed) => Some(backed.place()),
             Object::Kernel => None,
         }
     }

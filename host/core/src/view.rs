@@ -10,13 +10,14 @@ use crate::control::modules::Modules;
 use crate::control::protocol::LogLevel;
 use crate::private_directory::PrivateDirectory;
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock, Weak};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::backing::Backings;
 use view_vfs::marker::Markers;
-use view_vfs::mount_table::Namespace;
+use view_vfs::mount_table::{Mount, Namespace, Root};
 use view_vfs::page_cache::PageCache;
 use view_vfs::place::Place;
 
@@ -31,19 +32,33 @@ pub enum Backed {
 
 impl Backed {
     /// The object.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> Place {
         match self {
-            Backed::File(place) => place,
-            Backed::Marker(directory) => &directory.place,
+            Backed::File(place) => place.clone(),
+            Backed::Marker(directory) => directory.place(),
         }
+    }
+}
+
+impl OpenDirectory {
+    /// The directory, by its present name.
+    pub fn place(&self) -> Place {
+        if let (Place::Host { mount, .. }, Some(object)) = (&self.place, &self.object)
+            && let Ok(path) = rustix::fs::readlink(format!("/proc/self/fd/{}", object.as_raw_fd()), Vec::new())
+        {
+            return Place::Host { mount: mount.clone(), path: path.into_bytes() };
+        }
+        self.place.clone()
     }
 }
 
 /// An open file description of a directory.
 #[derive(Debug)]
 pub struct OpenDirectory {
-    /// The directory.
-    pub place: Place,
+    /// The directory, as it was named when it was opened.
+    place: Place,
+    /// A directory of the host, which may be moved: held, so that its name can be asked for.
+    object: Option<OwnedFd>,
     /// Where the next getdents64(2) goes on, on hosts where the description's own position can't be reached.
     pub position: Mutex<u64>,
 }
@@ -83,8 +98,15 @@ pub struct View {
     pub special_nodes: Mutex<HashMap<Identity, Vec<u8>>>,
     /// Child namespaces: the process at their root.
     namespaces: RwLock<Vec<(u32, Arc<Namespace>)>>,
-    /// Changes whenever a directory of a tracee changes, so that nothing remembered about it is believed.
-    pub directory_epoch: AtomicU64,
+    /// Files of the host that were opened or executed through a mount: which mount's names /proc shall tell.
+    aliases: Mutex<HashMap<Identity, Arc<Mount>>>,
+    /// Working directories of processes that another tracer held when they changed it, so that the kernel's could
+    /// not follow; and whether there are any.
+    pub assumed_directories: Mutex<HashMap<u32, Place>>,
+    /// See `assumed_directories`.
+    pub has_assumed_directories: AtomicBool,
+    /// Processes that asked not to be dumpable.
+    pub undumpable: Mutex<HashSet<u32>>,
     /// Calls that a receiver took before the signal of the same thread returned; see `syscall::signal`.
     pub received: crate::syscall::signal::Received,
 }
@@ -123,7 +145,10 @@ impl View {
             log_level,
             special_nodes: Mutex::new(HashMap::new()),
             namespaces: RwLock::new(Vec::new()),
-            directory_epoch: AtomicU64::new(0),
+            aliases: Mutex::new(HashMap::new()),
+            assumed_directories: Mutex::new(HashMap::new()),
+            has_assumed_directories: AtomicBool::new(false),
+            undumpable: Mutex::new(HashSet::new()),
             received: crate::syscall::signal::Received::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
@@ -169,7 +194,8 @@ impl View {
 
     /// Remembers what a marker stands for.
     pub fn register_marker(&self, identity: Identity, place: Place) {
-        let directory = OpenDirectory { place, position: Mutex::new(0) };
+        let object = place.host_path().and_then(|path| view_vfs::host_ops::open_path(path).ok());
+        let directory = OpenDirectory { place, object, position: Mutex::new(0) };
         self.backings.register(identity, Arc::new(Backed::Marker(directory)));
     }
 
@@ -179,6 +205,45 @@ impl View {
         if self.backings.len() >= 512 && self.backings.len() % 256 == 0 {
             self.collect();
         }
+    }
+
+    /// Remembers that the host file at `path` was reached through `mount`.
+    pub fn note_alias(&self, path: &[u8], mount: &Arc<Mount>) {
+        if mount.is_transparent() {
+            return;
+        }
+        if let Some(identity) = crate::task::host_identity(path) {
+            self.note_alias_of(identity, mount);
+        }
+    }
+
+    /// The same for a file already open.
+    pub fn note_alias_of(&self, identity: Identity, mount: &Arc<Mount>) {
+        const MOST: usize = 8192;
+        if mount.is_transparent() {
+            return;
+        }
+        let mut aliases = self.aliases.lock();
+        if aliases.len() >= MOST {
+            aliases.clear();
+        }
+        aliases.insert(identity, mount.clone());
+    }
+
+    /// What `text`, the name that Linux tells for a file, is called in the view, if it was reached through a mount.
+    pub fn alias(&self, identity: Identity, text: &[u8]) -> Option<Vec<u8>> {
+        let mount = self.aliases.lock().get(&identity)?.clone();
+        let Root::Host(root) = mount.root() else { return None };
+        let rest = text.strip_prefix(root.as_slice())?;
+        let mut name = mount.point()?.view_path();
+        if !rest.is_empty() && !rest.starts_with(b"/") && root != b"/" {
+            return None;
+        }
+        if root == b"/" && !name.ends_with(b"/") {
+            name.push(b'/');
+        }
+        name.extend_from_slice(rest);
+        Some(name)
     }
 
     /// Forgets files that no process has open.
@@ -191,9 +256,33 @@ impl View {
         });
     }
 
-    /// Tells the working directories may have changed.
-    pub fn directories_changed(&self) {
-        self.directory_epoch.fetch_add(1, Ordering::AcqRel);
+    /// The working directory that only the view knows of, of a process or of the parent that it was forked by.
+    pub fn assumed_directory(&self, process: u32) -> Option<Place> {
+        if !self.has_assumed_directories.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut assumed = self.assumed_directories.lock();
+        if let Some(place) = assumed.get(&process) {
+            return Some(place.clone());
+        }
+        let place = assumed.get(&crate::task::parent_of(process)?)?.clone();
+        assumed.insert(process, place.clone());
+        Some(place)
+    }
+
+    /// Sets or, with `None`, ends that.
+    pub fn assume_directory(&self, process: u32, place: Option<Place>) {
+        let mut assumed = self.assumed_directories.lock();
+        match place {
+            Some(place) => {
+                assumed.retain(|process, _| crate::task::parent_of(*process).is_some());
+                assumed.insert(process, place);
+            }
+            None => {
+                assumed.remove(&process);
+            }
+        }
+        self.has_assumed_directories.store(!assumed.is_empty(), Ordering::Release);
     }
 
     /// Removes what the view made for itself on the host; its last act.

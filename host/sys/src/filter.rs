@@ -15,8 +15,8 @@ pub enum FilterAction {
     Allow,
     /// The supervisor is notified, unless the sixth argument is the cookie.
     Notify,
-    /// Notified when the low 32 bits of this argument equal the value; otherwise allowed.
-    NotifyIfEqual(u8, u32),
+    /// Notified when the low 32 bits of this argument equal one of the values; otherwise allowed.
+    NotifyIfAny(u8, [u32; 2]),
     /// Notified when the low 32 bits of this argument are none of the three values; otherwise allowed.
     NotifyUnlessAny(u8, [u32; 3]),
     /// Refused with this error number.
@@ -67,9 +67,10 @@ fn leaf(action: FilterAction, cookie: u64) -> Vec<libc::sock_filter> {
     match action {
         FilterAction::Allow => vec![statement(RETURN, ALLOW)],
         FilterAction::Notify => notify_unless_cookie(cookie),
-        FilterAction::NotifyIfEqual(index, value) => vec![
+        FilterAction::NotifyIfAny(index, [a, b]) => vec![
             statement(LOAD, argument_low(index)),
-            branch(JUMP_EQUAL, value, 0, 1),
+            branch(JUMP_EQUAL, a, 1, 0),
+            branch(JUMP_EQUAL, b, 0, 1),
             statement(RETURN, NOTIFY),
             statement(RETURN, ALLOW),
         ],
@@ -195,7 +196,7 @@ mod tests {
             |number| match number {
                 2 | 4 | 257 => FilterAction::Notify,
                 44 => FilterAction::NotifyUnlessAny(5, [0, 16, 28]),
-                157 => FilterAction::NotifyIfEqual(0, 4),
+                157 => FilterAction::NotifyIfAny(0, [4, 3]),
                 200 => FilterAction::Errno(libc::EPERM),
                 _ => FilterAction::Allow,
             },

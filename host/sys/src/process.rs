@@ -355,11 +355,6 @@ pub fn take_signal(descriptor: BorrowedFd<'_>) -> Option<ReceivedSignal> {
     })
 }
 
-/// Stops this process as SIGSTOP does; returns when it is continued.
-pub fn stop_oneself() {
-    let _ = kill(std::process::id(), libc::SIGSTOP);
-}
-
 /// Allows process `tracer` to trace this one where the yama module (ptrace_scope 1) would not. Elsewhere this fails
 /// harmlessly.
 pub fn allow_tracer(tracer: u32) {

@@ -169,14 +169,12 @@ mod tests {
         for number in 0..100 {
             table.register(identity(number), Arc::new(number));
         }
-        table.retain(
-            |identity, value| {
-                if **value == 10 {
-                    table.register(identity, Arc::new(1000));
-                }
-                **value % 2 == 1
-            },
-        );
+        table.retain(|identity, value| {
+            if **value == 10 {
+                table.register(identity, Arc::new(1000));
+            }
+            **value % 2 == 1
+        });
         assert_eq!(table.len(), 51);
         assert_eq!(table.find(identity(10)).as_deref(), Some(&1000));
         assert_eq!(table.find(identity(11)).as_deref(), Some(&11));

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, eventfd, EventfdFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
@@ -247,7 +247,12 @@ impl Shared {
         let name = format!("{:x}", self.names.fetch_add(1, Ordering::Relaxed));
         let base = base.as_fd().try_clone_to_owned().map_err(errno)?;
         mkdirat(&base, name.as_str(), Mode::RWXU)?;
-        match openat(&base, name.as_str(), DIRECTORY | OFlags::PATH, Mode::empty()) {
+        match openat(
+            &base,
+            name.as_str(),
+            DIRECTORY | OFlags::PATH,
+            Mode::empty(),
+        ) {
             Ok(descriptor) => Ok(Nest {
                 base,
                 name,
@@ -276,7 +281,9 @@ impl Shared {
         if let Some(watch) = watch {
             table.watches.insert(watch, identity);
         }
-        table.markers.insert(identity, Marker { watch, _held: held });
+        table
+            .markers
+            .insert(identity, Marker { watch, _held: held });
         Ok(())
     }
 

@@ -82,7 +82,8 @@ pub struct NewMount {
 impl Mount {
     /// Makes a mount; it is in no table yet.
     pub fn new(new: NewMount) -> Arc<Self> {
-        let transparent = match (&new.point, &new.root) {
+        // Options change what calls do, so Linux can't be left to do them.
+        let transparent = new.flags == MountFlags::default() && match (&new.point, &new.root) {
             (None, Root::Host(root)) => root == b"/",
             (Some(point @ Place::Host { path, .. }), Root::Host(root)) => point.is_plain_host() && path == root,
             _ => false,

@@ -40,7 +40,9 @@ pub(crate) fn record_length(bytes: &[u8], at: usize) -> usize {
 }
 
 /// The entries of a block (or of a part of an inline directory), in order. Ends after the first error.
-pub(crate) fn entries(bytes: &[u8]) -> impl Iterator<Item = std::result::Result<RawEntry<'_>, String>> {
+pub(crate) fn entries(
+    bytes: &[u8],
+) -> impl Iterator<Item = std::result::Result<RawEntry<'_>, String>> {
     let mut at = 0usize;
     std::iter::from_fn(move || {
         if at >= bytes.len() {
@@ -56,11 +58,15 @@ fn parse(bytes: &[u8], at: usize) -> std::result::Result<RawEntry<'_>, String> {
     let length = record_length(bytes, at);
     let next = at.saturating_add(length);
     let name_length = usize::from(u8_at(bytes, at.saturating_add(6)));
-    if length < MIN_ENTRY_BYTES || length % 4 != 0 || next > bytes.len() {
-        return Err(format!("has an entry at byte {at} with the length {length}"));
+    if length < MIN_ENTRY_BYTES || !length.is_multiple_of(4) || next > bytes.len() {
+        return Err(format!(
+            "has an entry at byte {at} with the length {length}"
+        ));
     }
     if name_length.saturating_add(HEADER_BYTES) > length {
-        return Err(format!("has an entry at byte {at} whose name of {name_length} bytes exceeds its length {length}"));
+        return Err(format!(
+            "has an entry at byte {at} whose name of {name_length} bytes exceeds its length {length}"
+        ));
     }
     let name_at = at.saturating_add(HEADER_BYTES);
     Ok(RawEntry {
@@ -73,26 +79,42 @@ fn parse(bytes: &[u8], at: usize) -> std::result::Result<RawEntry<'_>, String> {
 }
 
 /// Checks the checksum of block `number` of a directory, which is block `place` of the file system.
-pub(crate) fn check(dir: &Inode, block: &Block, number: u64, place: u64, is_indexed: bool) -> Result<()> {
+pub(crate) fn check(
+    dir: &Inode,
+    block: &Block,
+    number: u64,
+    place: u64,
+    is_indexed: bool,
+) -> Result<()> {
     let is_root = is_indexed && number == 0;
-    block.check_once(CheckedAs::Directory.of(dir.number, u16::from(is_root)), |bytes| {
-        let looks_like_node = le32(bytes, 0) == 0 && record_length(bytes, 0) == bytes.len();
-        let sums = if is_root {
-            node_sums(dir, bytes, 32)
-        } else if is_indexed && looks_like_node {
-            node_sums(dir, bytes, 8)
-        } else {
-            leaf_sums(dir, bytes)
-        };
-        match sums {
-            Some((found, expected)) if found == expected => Ok(()),
-            Some((found, expected)) => {
-                let detail = format!("checksum {found:#010x} is wrong (expected {expected:#010x})");
-                bad_inode(dir.number, format!("directory block {number} (block {place}): {detail}"))
+    block.check_once(
+        CheckedAs::Directory.of(dir.number, u16::from(is_root)),
+        |bytes| {
+            let looks_like_node = le32(bytes, 0) == 0 && record_length(bytes, 0) == bytes.len();
+            let sums = if is_root {
+                node_sums(dir, bytes, 32)
+            } else if is_indexed && looks_like_node {
+                node_sums(dir, bytes, 8)
+            } else {
+                leaf_sums(dir, bytes)
+            };
+            match sums {
+                Some((found, expected)) if found == expected => Ok(()),
+                Some((found, expected)) => {
+                    let detail =
+                        format!("checksum {found:#010x} is wrong (expected {expected:#010x})");
+                    bad_inode(
+                        dir.number,
+                        format!("directory block {number} (block {place}): {detail}"),
+                    )
+                }
+                None => bad_inode(
+                    dir.number,
+                    format!("directory block {number} (block {place}) has no checksum"),
+                ),
             }
-            None => bad_inode(dir.number, format!("directory block {number} (block {place}) has no checksum")),
-        }
-    })
+        },
+    )
 }
 
 /// The checksum in a leaf and the one it should have.
@@ -101,7 +123,12 @@ fn leaf_sums(dir: &Inode, bytes: &[u8]) -> Option<(u32, u32)> {
     let is_tail = le32(bytes, tail) == 0
         && usize::from(le16(bytes, tail + 4)) == TAIL_BYTES
         && le16(bytes, tail + 6) == u16::from(TAIL_KIND) << 8;
-    is_tail.then(|| (le32(bytes, tail + 8), crc32c(dir.checksum_seed, span(bytes, 0, tail))))
+    is_tail.then(|| {
+        (
+            le32(bytes, tail + 8),
+            crc32c(dir.checksum_seed, span(bytes, 0, tail)),
+        )
+    })
 }
 
 /// The same for a node of the hash tree, whose entries start at `start` with their limit and count.
@@ -142,8 +169,18 @@ mod tests {
     fn entries_tile_the_block() {
         let bytes = block(&[(11, 12, b"a"), (0, 16, b""), (12, 36, b"long name")], 64);
         let found: Vec<_> = entries(&bytes).map(|entry| entry.unwrap()).collect();
-        let names: Vec<_> = found.iter().map(|entry| (entry.inode, entry.name, entry.next)).collect();
-        assert_eq!(names, [(11, &b"a"[..], 12), (0, &b""[..], 28), (12, &b"long name"[..], 64)]);
+        let names: Vec<_> = found
+            .iter()
+            .map(|entry| (entry.inode, entry.name, entry.next))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                (11, &b"a"[..], 12),
+                (0, &b""[..], 28),
+                (12, &b"long name"[..], 64)
+            ]
+        );
     }
 
     #[test]

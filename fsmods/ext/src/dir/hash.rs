@@ -27,20 +27,30 @@ const END_OF_DIRECTORY: u32 = 0xffff_fffe;
 
 /// The hash of a name; the lowest bit is clear.
 pub(crate) fn hash(function: Function, is_unsigned: bool, seed: &[u32; 4], name: &[u8]) -> u32 {
-    let start = if seed.iter().all(|word| *word == 0) { DEFAULT_SEED } else { *seed };
+    let start = if seed.iter().all(|word| *word == 0) {
+        DEFAULT_SEED
+    } else {
+        *seed
+    };
     let value = match function {
         Function::Legacy => legacy(name, is_unsigned),
         Function::HalfMd4 => {
             let mut state = start;
             for piece in name.chunks(32) {
-                half_md4(&mut state, &words::<8>(piece, name_left(name, piece), is_unsigned));
+                half_md4(
+                    &mut state,
+                    &words::<8>(piece, name_left(name, piece), is_unsigned),
+                );
             }
             state[1]
         }
         Function::Tea => {
             let mut state = start;
             for piece in name.chunks(16) {
-                tea(&mut state, &words::<4>(piece, name_left(name, piece), is_unsigned));
+                tea(
+                    &mut state,
+                    &words::<4>(piece, name_left(name, piece), is_unsigned),
+                );
             }
             state[0]
         }
@@ -58,7 +68,11 @@ fn name_left(name: &[u8], piece: &[u8]) -> usize {
 }
 
 fn widen(byte: u8, is_unsigned: bool) -> u32 {
-    if is_unsigned { u32::from(byte) } else { i32::from(byte.cast_signed()).cast_unsigned() }
+    if is_unsigned {
+        u32::from(byte)
+    } else {
+        i32::from(byte.cast_signed()).cast_unsigned()
+    }
 }
 
 /// Packs a piece of a name into words, most significant byte first; what is missing is filled with the
@@ -69,14 +83,17 @@ fn words<const N: usize>(piece: &[u8], left: usize, is_unsigned: bool) -> [u32; 
     let mut chunks = piece.chunks(4);
     std::array::from_fn(|_| match chunks.next() {
         None => fill,
-        Some(chunk) => chunk.iter().fold(fill, |word, byte| widen(*byte, is_unsigned).wrapping_add(word << 8)),
+        Some(chunk) => chunk.iter().fold(fill, |word, byte| {
+            widen(*byte, is_unsigned).wrapping_add(word << 8)
+        }),
     })
 }
 
 fn legacy(name: &[u8], is_unsigned: bool) -> u32 {
     let (mut newer, mut older) = (0x12a3_fe2du32, 0x37ab_e8f9u32);
     for byte in name {
-        let mut next = older.wrapping_add(newer ^ widen(*byte, is_unsigned).wrapping_mul(7_152_373));
+        let mut next =
+            older.wrapping_add(newer ^ widen(*byte, is_unsigned).wrapping_mul(7_152_373));
         if next & 0x8000_0000 != 0 {
             next = next.wrapping_sub(0x7fff_ffff);
         }
@@ -119,9 +136,16 @@ fn half_md4(state: &mut [u32; 4], input: &[u32; 8]) {
     let [mut a, mut b, mut c, mut d] = *state;
     for (round, (order, constant, rotations)) in ROUNDS.into_iter().enumerate() {
         for (step, index) in order.into_iter().enumerate() {
-            let word = input.get(index).copied().unwrap_or(0).wrapping_add(constant);
+            let word = input
+                .get(index)
+                .copied()
+                .unwrap_or(0)
+                .wrapping_add(constant);
             let turn = rotations.get(step % 4).copied().unwrap_or(0);
-            let next = a.wrapping_add(mix(round, b, c, d)).wrapping_add(word).rotate_left(turn);
+            let next = a
+                .wrapping_add(mix(round, b, c, d))
+                .wrapping_add(word)
+                .rotate_left(turn);
             // The roles of the four words move on by one.
             (a, b, c, d) = (d, next, b, c);
         }
@@ -163,7 +187,9 @@ mod tests {
     #[test]
     fn signedness_matters_only_for_high_bytes() {
         for function in [Function::Legacy, Function::HalfMd4, Function::Tea] {
-            let hashes = |name: &[u8]| [true, false].map(|unsigned| hash(function, unsigned, &[1, 2, 3, 4], name));
+            let hashes = |name: &[u8]| {
+                [true, false].map(|unsigned| hash(function, unsigned, &[1, 2, 3, 4], name))
+            };
             let [unsigned, signed] = hashes(b"plain");
             assert_eq!(unsigned, signed);
             let [unsigned, signed] = hashes("gr\u{fc}n".as_bytes());

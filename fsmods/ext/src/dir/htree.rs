@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::hash::{Function, hash};
-use super::{Piece, find_in_block, piece};
+use super::{Piece, block_count, find_in_block, piece};
 use crate::blocks::Block;
 use crate::bytes::{le16, le32, u8_at};
 use crate::error::{Result, bad_inode};
@@ -33,7 +33,13 @@ impl Level {
     /// The list: pairs of hash and block. The first pair's hash is not stored (limit and count are in its
     /// place) and counts as 0.
     fn pairs(&self) -> &[[u8; 8]] {
-        let pairs = self.block.data().get(self.start..).unwrap_or(&[]).as_chunks::<8>().0;
+        let pairs = self
+            .block
+            .data()
+            .get(self.start..)
+            .unwrap_or(&[])
+            .as_chunks::<8>()
+            .0;
         pairs.get(..self.count).unwrap_or(pairs)
     }
 
@@ -54,11 +60,20 @@ pub(super) fn lookup(volume: &Volume, dir: &Inode, name: &[u8]) -> Result<Option
     };
     let root = block.data();
     let (version, info_bytes, depth) = (u8_at(root, 28), u8_at(root, 29), u8_at(root, 30));
-    let most = if volume.geometry.features.incompat(INCOMPAT_LARGEDIR) { 3 } else { 2 };
-    if info_bytes != INFO_BYTES || u8_at(root, 31) & 1 != 0 || le32(root, 24) != 0 || depth >= most {
-        return bad(format!("the root has {depth} levels and an information block of {info_bytes} bytes"));
+    let most = if volume.geometry.features.incompat(INCOMPAT_LARGEDIR) {
+        3
+    } else {
+        2
+    };
+    if info_bytes != INFO_BYTES || u8_at(root, 31) & 1 != 0 || le32(root, 24) != 0 || depth >= most
+    {
+        return bad(format!(
+            "the root has {depth} levels and an information block of {info_bytes} bytes"
+        ));
     }
-    let Some((function, is_unsigned)) = Function::from_number(version, volume.geometry.is_hash_unsigned) else {
+    let Some((function, is_unsigned)) =
+        Function::from_number(version, volume.geometry.is_hash_unsigned)
+    else {
         return bad(format!("the hash function {version} is unknown"));
     };
     let wanted = hash(function, is_unsigned, &volume.geometry.hash_seed, name);
@@ -67,7 +82,8 @@ pub(super) fn lookup(volume: &Volume, dir: &Inode, name: &[u8]) -> Result<Option
         let below = child(&levels);
         levels.push(node(volume, dir, below, wanted)?);
     }
-    loop {
+    // Names of one hash fill some blocks at most, never more than there are.
+    for _ in 0..=block_count(volume, dir) {
         if let Some(found) = find_in_block(volume, dir, child(&levels), name)? {
             return Ok(Some(found));
         }
@@ -75,18 +91,24 @@ pub(super) fn lookup(volume: &Volume, dir: &Inode, name: &[u8]) -> Result<Option
             return Ok(None);
         }
     }
+    bad("it goes round in circles".to_owned())
 }
 
 /// The block below the current position of the lowest level.
 fn child(levels: &[Level]) -> u64 {
-    let pair = levels.last().and_then(|level| level.pairs().get(level.position));
+    let pair = levels
+        .last()
+        .and_then(|level| level.pairs().get(level.position));
     pair.map_or(0, |pair| u64::from(le32(pair, 4) & BLOCK_MASK))
 }
 
 fn node(volume: &Volume, dir: &Inode, number: u64, wanted: u32) -> Result<Level> {
     match piece(volume, dir, number)? {
         Piece::Block(block) => level(dir, block, NODE_ENTRIES_AT, number, wanted),
-        Piece::Hole(_) => bad_inode(dir.number, format!("directory index: block {number} is missing")),
+        Piece::Hole(_) => bad_inode(
+            dir.number,
+            format!("directory index: block {number} is missing"),
+        ),
     }
 }
 
@@ -97,13 +119,25 @@ fn level(dir: &Inode, block: Arc<Block>, start: usize, number: u64, wanted: u32)
     let count = usize::from(le16(bytes, start.saturating_add(2)));
     let room = bytes.len().saturating_sub(start) / 8;
     if count == 0 || count > limit || limit > room {
-        let detail = format!("directory index: block {number} has {count} entries, at most {limit}, room for {room}");
+        let detail = format!(
+            "directory index: block {number} has {count} entries, at most {limit}, room for {room}"
+        );
         return bad_inode(dir.number, detail);
     }
-    let mut level = Level { block, start, count, position: 0 };
+    let mut level = Level {
+        block,
+        start,
+        count,
+        position: 0,
+    };
     let stored = level.pairs().get(1..).unwrap_or(&[]);
-    if !stored.is_sorted_by_key(|pair| le32(pair, 0)) || level.pairs().iter().any(|pair| le32(pair, 4) == 0) {
-        return bad_inode(dir.number, format!("directory index: block {number} is not in order"));
+    if !stored.is_sorted_by_key(|pair| le32(pair, 0))
+        || level.pairs().iter().any(|pair| le32(pair, 4) == 0)
+    {
+        return bad_inode(
+            dir.number,
+            format!("directory index: block {number} is not in order"),
+        );
     }
     level.position = stored.partition_point(|pair| le32(pair, 0) <= wanted);
     Ok(level)

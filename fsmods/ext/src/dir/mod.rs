@@ -15,6 +15,7 @@ pub(crate) mod hash;
 pub(crate) mod htree;
 pub(crate) mod names;
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ const COMPAT_DIR_INDEX: u32 = 0x20;
 const MAX_NAME_BYTES: usize = 255;
 /// Directories up to this many blocks are just scanned.
 const SCAN_BLOCKS: u64 = 2;
+/// A listing with more faults than this ends: the directory is not one.
+const MAX_FAULTS: u32 = 1024;
 /// In an inline directory `.` and `..` exist only by convention; they take these cookies.
 const INLINE_DOT: u64 = 12;
 const INLINE_DOT_DOT: u64 = 24;
@@ -74,28 +77,47 @@ fn piece(volume: &Volume, dir: &Inode, number: u64) -> Result<Piece> {
     Ok(Piece::Block(block))
 }
 
+/// Blocks of a directory. No more than the image holds: its size alone may promise 2^48 of them.
 fn block_count(volume: &Volume, dir: &Inode) -> u64 {
-    dir.size.div_ceil(volume.geometry.block_size as u64)
+    let size = volume.geometry.block_size as u64;
+    dir.size
+        .div_ceil(size)
+        .min(volume.blocks.device_bytes().div_ceil(size))
 }
 
 /// Turns a raw entry into one that can be shown; `Ok(None)` when it isn't in use.
-fn entry<'a>(volume: &Volume, raw: RawEntry<'a>, next: u64) -> std::result::Result<Option<Entry<'a>>, String> {
+fn entry<'a>(
+    volume: &Volume,
+    raw: RawEntry<'a>,
+    next: u64,
+) -> std::result::Result<Option<Entry<'a>>, String> {
     if raw.inode == 0 {
         return Ok(None);
     }
     let name = raw.name;
     if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-        return Err(format!("has the impossible name {:?}", String::from_utf8_lossy(name)));
+        return Err(format!(
+            "has the impossible name {:?}",
+            String::from_utf8_lossy(name)
+        ));
     }
     if raw.inode > volume.geometry.inodes {
         let shown = String::from_utf8_lossy(name);
-        return Err(format!("says that {shown:?} is inode {}, which does not exist", raw.inode));
+        return Err(format!(
+            "says that {shown:?} is inode {}, which does not exist",
+            raw.inode
+        ));
     }
     let kind = match volume.geometry.features.incompat(INCOMPAT_FILETYPE) {
         true => Kind::from_entry(raw.kind),
         false => None,
     };
-    Ok(Some(Entry { name, inode: raw.inode, kind, next }))
+    Ok(Some(Entry {
+        name,
+        inode: raw.inode,
+        kind,
+        next,
+    }))
 }
 
 /// Calls `visit` for every entry after `cookie` (0: from the start) until it breaks. Damage is reported
@@ -119,16 +141,23 @@ pub(crate) fn list(
     let size = volume.geometry.block_size as u64;
     let mut number = cookie / size;
     let mut from = usize::try_from(cookie % size).unwrap_or(0);
-    while number < block_count(volume, dir) {
+    let faults = Cell::new(0u32);
+    while number < block_count(volume, dir) && faults.get() < MAX_FAULTS {
         let after = number.saturating_add(1);
         match piece(volume, dir, number) {
             Err(error) => {
                 volume.note_damage(dir, error);
+                faults.set(faults.get().saturating_add(1));
                 number = after;
             }
             Ok(Piece::Hole(end)) => number = end.max(after),
             Ok(Piece::Block(block)) => {
-                let place = Region { bytes: block.data(), base: number.saturating_mul(size), name: number };
+                let place = Region {
+                    bytes: block.data(),
+                    base: number.saturating_mul(size),
+                    name: number,
+                    faults: &faults,
+                };
                 if visit_region(volume, dir, place, from, visit).is_break() {
                     return Ok(());
                 }
@@ -147,6 +176,8 @@ struct Region<'a> {
     base: u64,
     /// Block number in the directory, for messages.
     name: u64,
+    /// Counts the faults met.
+    faults: &'a Cell<u32>,
 }
 
 /// Visits the entries of a region that start at byte `from` or later.
@@ -158,8 +189,12 @@ fn visit_region(
     visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let damage = |detail: String| {
+        region.faults.set(region.faults.get().saturating_add(1));
         let detail = format!("directory block {} {detail}", region.name);
-        volume.note_damage(dir, Error::Corrupt(Problem::new(Place::Inode(dir.number), detail)));
+        volume.note_damage(
+            dir,
+            Error::Corrupt(Problem::new(Place::Inode(dir.number), detail)),
+        );
     };
     for raw in entries(region.bytes) {
         let raw = match raw {
@@ -187,7 +222,12 @@ fn list_inline(
     cookie: u64,
     visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let directory = |name, inode, next| Entry { name, inode, kind: Some(Kind::Directory), next };
+    let directory = |name, inode, next| Entry {
+        name,
+        inode,
+        kind: Some(Kind::Directory),
+        next,
+    };
     if cookie < INLINE_DOT {
         visit(directory(b".", dir.number, INLINE_DOT))?;
     }
@@ -202,10 +242,22 @@ fn list_inline(
         }
     };
     let head = crate::bytes::span(&dir.block, 4, dir.block.len());
+    let faults = Cell::new(0);
     let mut base = INLINE_DOT_DOT;
     for bytes in [head, rest] {
         let from = usize::try_from(cookie.saturating_sub(base)).unwrap_or(usize::MAX);
-        visit_region(volume, dir, Region { bytes, base, name: 0 }, from, visit)?;
+        visit_region(
+            volume,
+            dir,
+            Region {
+                bytes,
+                base,
+                name: 0,
+                faults: &faults,
+            },
+            from,
+            visit,
+        )?;
         base = base.saturating_add(bytes.len() as u64);
     }
     ControlFlow::Continue(())
@@ -231,7 +283,11 @@ pub(crate) fn lookup(volume: &Volume, dir: &Inode, name: &[u8]) -> Result<Option
         }
     }
     let blocks = block_count(volume, dir);
-    if !is_dots && blocks > SCAN_BLOCKS && dir.size <= names::MAX_DIRECTORY_BYTES && !dir.has_inline_data() {
+    if !is_dots
+        && blocks > SCAN_BLOCKS
+        && dir.size <= names::MAX_DIRECTORY_BYTES
+        && !dir.has_inline_data()
+    {
         return names::lookup(volume, dir, name);
     }
     let mut found = None;
@@ -262,7 +318,10 @@ fn find_in_block(volume: &Volume, dir: &Inode, number: u64, name: &[u8]) -> Resu
                 Ok(Some(entry)) => return Ok(Some(entry.inode)),
                 Ok(None) => {}
                 Err(detail) => {
-                    return crate::error::bad_inode(dir.number, format!("directory block {number} {detail}"));
+                    return crate::error::bad_inode(
+                        dir.number,
+                        format!("directory block {number} {detail}"),
+                    );
                 }
             }
         }

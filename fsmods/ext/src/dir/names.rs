@@ -50,7 +50,10 @@ pub(super) fn lookup(volume: &Volume, dir: &Inode, name: &[u8]) -> Result<Option
         None => {
             let index = Arc::new(build(volume, dir)?);
             let weight = index.places.len().saturating_mul(8).saturating_add(64);
-            volume.names.lock().insert(dir.number, Arc::clone(&index), weight);
+            volume
+                .names
+                .lock()
+                .insert(dir.number, Arc::clone(&index), weight);
             index
         }
     };

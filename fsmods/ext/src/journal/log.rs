@@ -33,10 +33,18 @@ pub(super) struct End {
 }
 
 /// The block of the file system where block `number` of the journal lies.
-pub(super) fn place(blocks: &Blocks, geometry: &Geometry, inode: &Inode, number: u64) -> Result<u64> {
+pub(super) fn place(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    number: u64,
+) -> Result<u64> {
     match run_at(blocks, geometry, inode, number)?.content {
         Content::Data(at) => Ok(at),
-        _ => bad_inode(inode.number, format!("the journal's block {number} is not allocated")),
+        _ => bad_inode(
+            inode.number,
+            format!("the journal's block {number} is not allocated"),
+        ),
     }
 }
 
@@ -50,7 +58,11 @@ impl Log<'_> {
 
     fn next(&self, number: u64) -> u64 {
         let next = number.saturating_add(1);
-        if next >= self.superblock.end { self.superblock.first } else { next }
+        if next >= self.superblock.end {
+            self.superblock.first
+        } else {
+            next
+        }
     }
 
     /// Finds the end of the log: the first transaction without a valid commit.
@@ -59,11 +71,19 @@ impl Log<'_> {
     }
 
     /// Walks the transactions before `end`, which a scan has found; `visit` sees what they do.
-    pub(super) fn visit(&self, end: u32, visit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+    pub(super) fn visit(
+        &self,
+        end: u32,
+        visit: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
         self.walk(Some(end), visit).map(drop)
     }
 
-    fn walk(&self, until: Option<u32>, visit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<End> {
+    fn walk(
+        &self,
+        until: Option<u32>,
+        visit: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<End> {
         let log = &self.superblock;
         let is_scan = until.is_none();
         let mut sequence = log.sequence;
@@ -76,10 +96,15 @@ impl Log<'_> {
         // A log can't be longer than its area: this ends the walk even if the sequence never does.
         let mut left = log.end.saturating_sub(log.first);
         let ended = |sequence, reason: Option<&str>| {
-            Ok(End { sequence, reason: reason.map(|reason| format!("transaction {sequence}: {reason}")) })
+            Ok(End {
+                sequence,
+                reason: reason.map(|reason| format!("transaction {sequence}: {reason}")),
+            })
         };
         while until != Some(sequence) {
-            let Some(rest) = left.checked_sub(1) else { return ended(sequence, None) };
+            let Some(rest) = left.checked_sub(1) else {
+                return ended(sequence, None);
+            };
             left = rest;
             self.read(number, &mut block)?;
             number = self.next(number);
@@ -93,7 +118,9 @@ impl Log<'_> {
                         sum = crc32_be(sum, &block);
                     }
                     for tag in log.tags(&block) {
-                        let Some(rest) = left.checked_sub(1) else { return ended(sequence, None) };
+                        let Some(rest) = left.checked_sub(1) else {
+                            return ended(sequence, None);
+                        };
                         left = rest;
                         if sums_transactions {
                             self.read(number, &mut copy)?;
@@ -110,7 +137,10 @@ impl Log<'_> {
                         return ended(sequence, Some("a revoke block has a wrong checksum"));
                     }
                     if !is_scan {
-                        visit(Event::Revoke { sequence, blocks: &log.revoked(&block) })?;
+                        visit(Event::Revoke {
+                            sequence,
+                            blocks: &log.revoked(&block),
+                        })?;
                     }
                 }
                 Header::Commit => {
@@ -120,7 +150,8 @@ impl Log<'_> {
                     };
                     // With asynchronous commits this is how a crash looks; without, the disk is at fault.
                     if is_scan && !is_whole {
-                        let reason = (!log.is_async).then_some("the commit block has a wrong checksum");
+                        let reason =
+                            (!log.is_async).then_some("the commit block has a wrong checksum");
                         return ended(sequence, reason);
                     }
                     sum = !0;

@@ -40,19 +40,27 @@ pub(crate) fn recover(
 ) -> Result<Option<Replay>, MountError> {
     if !geometry.features.compat(COMPAT_HAS_JOURNAL) {
         return match geometry.features.incompat(INCOMPAT_RECOVER) {
-            true => Err(MountError::Journal("the file system needs recovery but has no journal".to_owned())),
+            true => Err(MountError::Journal(
+                "the file system needs recovery but has no journal".to_owned(),
+            )),
             false => Ok(None),
         };
     }
     if geometry.journal_inode == 0 {
-        return Err(MountError::ExternalJournal { uuid: uuid_text(&geometry.journal_uuid) });
+        return Err(MountError::ExternalJournal {
+            uuid: uuid_text(&geometry.journal_uuid),
+        });
     }
     if !geometry.features.incompat(INCOMPAT_RECOVER) {
         return Ok(None);
     }
-    let journal = inode(geometry.journal_inode).map_err(|error| MountError::Journal(error.to_string()))?;
+    let journal =
+        inode(geometry.journal_inode).map_err(|error| MountError::Journal(error.to_string()))?;
     if journal.kind != Kind::Regular || journal.has_inline_data() {
-        return Err(MountError::Journal(format!("inode {} is not a journal", journal.number)));
+        return Err(MountError::Journal(format!(
+            "inode {} is not a journal",
+            journal.number
+        )));
     }
     replay::replay(blocks, geometry, &journal).map(Some)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Replay;
 use super::log::{Event, Log, place};
 use super::wire::JournalSuperblock;
-use super::Replay;
 use crate::blocks::{Blocks, JournalCopy, Overlay};
 use crate::error::{Error, MountError, Place, Problem};
 use crate::geometry::Geometry;
@@ -19,20 +19,36 @@ fn is_later(a: u32, b: u32) -> bool {
 ///
 /// # Errors
 /// The journal's superblock or a block of a committed transaction is damaged.
-pub(super) fn replay(blocks: &Blocks, geometry: &Geometry, inode: &Inode) -> Result<Replay, MountError> {
+pub(super) fn replay(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+) -> Result<Replay, MountError> {
     let failed = |error: Error| MountError::Journal(error.to_string());
     let mut first = vec![0u8; blocks.block_size()];
     let at = place(blocks, geometry, inode, 0).map_err(failed)?;
     blocks.read_raw(at, 0, &mut first).map_err(failed)?;
-    let superblock = JournalSuperblock::parse(&first, blocks.block_size()).map_err(MountError::Journal)?;
+    let superblock =
+        JournalSuperblock::parse(&first, blocks.block_size()).map_err(MountError::Journal)?;
     if superblock.end > geometry.blocks {
-        return Err(MountError::Journal(format!("its log of {} blocks exceeds the file system", superblock.end)));
+        return Err(MountError::Journal(format!(
+            "its log of {} blocks exceeds the file system",
+            superblock.end
+        )));
     }
     let mut notes = Vec::new();
     if superblock.start == 0 {
-        return Ok(Replay { overlay: Overlay::new(), notes });
+        return Ok(Replay {
+            overlay: Overlay::new(),
+            notes,
+        });
     }
-    let log = Log { blocks, geometry, inode, superblock };
+    let log = Log {
+        blocks,
+        geometry,
+        inode,
+        superblock,
+    };
     let end = log.scan().map_err(failed)?;
     if let Some(reason) = end.reason {
         notes.push(format!("journal: the log ends early, {reason}"));
@@ -71,18 +87,35 @@ fn copies(log: &Log<'_>, end: u32, revoked: &HashMap<u64, u32>) -> Result<Overla
     let mut overlay = Overlay::new();
     let mut data = vec![0u8; log.blocks.block_size()];
     log.visit(end, &mut |event| {
-        let Event::Copy { sequence, tag, at } = event else { return Ok(()) };
-        if revoked.get(&tag.block).is_some_and(|revoke| !is_later(sequence, *revoke)) {
+        let Event::Copy { sequence, tag, at } = event else {
+            return Ok(());
+        };
+        if revoked
+            .get(&tag.block)
+            .is_some_and(|revoke| !is_later(sequence, *revoke))
+        {
             return Ok(());
         }
         if tag.block >= log.geometry.blocks {
-            return bad(format!("transaction {sequence} writes block {}, outside the file system", tag.block));
+            return bad(format!(
+                "transaction {sequence} writes block {}, outside the file system",
+                tag.block
+            ));
         }
         log.blocks.read_raw(at, 0, &mut data)?;
         if !log.superblock.has_valid_copy(&tag, sequence, &data) {
-            return bad(format!("transaction {sequence}: the copy of block {} has a wrong checksum", tag.block));
+            return bad(format!(
+                "transaction {sequence}: the copy of block {} has a wrong checksum",
+                tag.block
+            ));
         }
-        overlay.insert(tag.block, JournalCopy { at, is_escaped: tag.is_escaped });
+        overlay.insert(
+            tag.block,
+            JournalCopy {
+                at,
+                is_escaped: tag.is_escaped,
+            },
+        );
         Ok(())
     })?;
     Ok(overlay)

@@ -59,17 +59,34 @@ impl JournalSuperblock {
     pub(super) fn parse(bytes: &[u8], block_size: usize) -> Result<Self, String> {
         let kind = be32(bytes, 4);
         if be32(bytes, 0) != MAGIC || !(3..=4).contains(&kind) {
-            return Err(format!("its superblock has the magic {:#010x} and the type {kind}", be32(bytes, 0)));
+            return Err(format!(
+                "its superblock has the magic {:#010x} and the type {kind}",
+                be32(bytes, 0)
+            ));
         }
         // Version 1 has no feature words.
-        let (compat, incompat) = if kind == 4 { (be32(bytes, 0x24), be32(bytes, 0x28)) } else { (0, 0) };
+        let (compat, incompat) = if kind == 4 {
+            (be32(bytes, 0x24), be32(bytes, 0x28))
+        } else {
+            (0, 0)
+        };
         if incompat & !INCOMPAT_KNOWN != 0 {
-            return Err(format!("it uses unknown features ({:#x})", incompat & !INCOMPAT_KNOWN));
+            return Err(format!(
+                "it uses unknown features ({:#x})",
+                incompat & !INCOMPAT_KNOWN
+            ));
         }
         if usize::try_from(be32(bytes, 0xc)).ok() != Some(block_size) {
-            return Err(format!("its block size {} is not that of the file system", be32(bytes, 0xc)));
+            return Err(format!(
+                "its block size {} is not that of the file system",
+                be32(bytes, 0xc)
+            ));
         }
-        let protection = match (incompat & INCOMPAT_CSUM_V3, incompat & INCOMPAT_CSUM_V2, compat & COMPAT_CHECKSUM) {
+        let protection = match (
+            incompat & INCOMPAT_CSUM_V3,
+            incompat & INCOMPAT_CSUM_V2,
+            compat & COMPAT_CHECKSUM,
+        ) {
             (0, 0, 0) => Protection::None,
             (0, 0, _) => Protection::V1,
             (0, _, _) => Protection::V2,
@@ -77,10 +94,15 @@ impl JournalSuperblock {
         };
         if matches!(protection, Protection::V2 | Protection::V3) {
             let before = span(bytes, 0, 0xfc);
-            let expected = crc32c(crc32c(crc32c(!0, before), &[0; 4]), span(bytes, 0x100, 1024));
+            let expected = crc32c(
+                crc32c(crc32c(!0, before), &[0; 4]),
+                span(bytes, 0x100, 1024),
+            );
             let found = be32(bytes, 0xfc);
             if found != expected {
-                return Err(format!("its superblock checksum {found:#010x} is wrong (expected {expected:#010x})"));
+                return Err(format!(
+                    "its superblock checksum {found:#010x} is wrong (expected {expected:#010x})"
+                ));
             }
         }
         let has_fast_commits = incompat & INCOMPAT_FAST_COMMIT != 0;
@@ -92,7 +114,9 @@ impl JournalSuperblock {
         let (length, first, start) = (be32(bytes, 0x10), be32(bytes, 0x14), be32(bytes, 0x1c));
         let end = length.saturating_sub(fast_blocks);
         if first == 0 || first >= end || (start != 0 && !(first..end).contains(&start)) {
-            return Err(format!("its log of {length} blocks starts at {first} and is used from {start}"));
+            return Err(format!(
+                "its log of {length} blocks starts at {first} and is used from {start}"
+            ));
         }
         Ok(Self {
             first: u64::from(first),
@@ -120,7 +144,9 @@ impl JournalSuperblock {
         if self.tail_bytes() == 0 {
             return true;
         }
-        let Some(tail) = bytes.len().checked_sub(4) else { return false };
+        let Some(tail) = bytes.len().checked_sub(4) else {
+            return false;
+        };
         let expected = crc32c(crc32c(self.seed, span(bytes, 0, tail)), &[0; 4]);
         be32(bytes, tail) == expected
     }
@@ -153,7 +179,11 @@ impl JournalSuperblock {
             };
             let high = if self.is_64bit { be32(tag, 8) } else { 0 };
             let block = u64::from(be32(tag, 0)) | u64::from(high) << 32;
-            tags.push(Tag { block, is_escaped: flags & TAG_ESCAPED != 0, checksum });
+            tags.push(Tag {
+                block,
+                is_escaped: flags & TAG_ESCAPED != 0,
+                checksum,
+            });
             at = at.saturating_add(size);
             if flags & TAG_SAME_UUID == 0 {
                 at = at.saturating_add(16);
@@ -178,7 +208,9 @@ impl JournalSuperblock {
     /// The blocks that a revoke block revokes.
     pub(super) fn revoked(&self, bytes: &[u8]) -> Vec<u64> {
         let end = bytes.len().saturating_sub(self.tail_bytes());
-        let used = usize::try_from(be32(bytes, 12)).unwrap_or(usize::MAX).min(end);
+        let used = usize::try_from(be32(bytes, 12))
+            .unwrap_or(usize::MAX)
+            .min(end);
         let size = if self.is_64bit { 8 } else { 4 };
         let records = span(bytes, 16, used).chunks_exact(size);
         records

@@ -71,7 +71,11 @@ impl<'a> Node<'a> {
         let is_unwritten = length > MAX_WRITTEN;
         Extent {
             start: u64::from(le32(entry, 0)),
-            count: u64::from(if is_unwritten { length - MAX_WRITTEN } else { length }),
+            count: u64::from(if is_unwritten {
+                length - MAX_WRITTEN
+            } else {
+                length
+            }),
             at: u64::from(le32(entry, 8)) | u64::from(le16(entry, 6)) << 32,
             is_unwritten,
         }
@@ -98,23 +102,35 @@ fn check(geometry: &Geometry, inode: &Inode, node: Node<'_>, name: &str) -> Resu
     let room = node.bytes.len().saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
     let (entries, max) = (node.entries(), node.max());
     if le16(node.bytes, 0) != MAGIC {
-        return bad(format!("has the magic {:#06x} (expected {MAGIC:#06x})", le16(node.bytes, 0)));
+        return bad(format!(
+            "has the magic {:#06x} (expected {MAGIC:#06x})",
+            le16(node.bytes, 0)
+        ));
     }
     if max > room || entries > max || max == 0 {
-        return bad(format!("has {entries} entries, {max} at most, and room for {room}"));
+        return bad(format!(
+            "has {entries} entries, {max} at most, and room for {room}"
+        ));
     }
     let mut end = 0;
     for index in 0..entries {
         let (start, next) = if node.depth() == 0 {
             let extent = node.extent(index);
             if extent.count == 0 || !geometry.holds(extent.at, extent.count) {
-                let Extent { start, count, at, .. } = extent;
-                return bad(format!("maps {count} blocks from {start} to block {at}, outside the file system"));
+                let Extent {
+                    start, count, at, ..
+                } = extent;
+                return bad(format!(
+                    "maps {count} blocks from {start} to block {at}, outside the file system"
+                ));
             }
             (extent.start, extent.start + extent.count)
         } else {
             if !geometry.holds(node.child(index), 1) {
-                return bad(format!("points to block {}, outside the file system", node.child(index)));
+                return bad(format!(
+                    "points to block {}, outside the file system",
+                    node.child(index)
+                ));
             }
             (node.key(index), node.key(index) + 1)
         };
@@ -132,33 +148,58 @@ fn check_sum(inode: &Inode, bytes: &[u8], number: u64) -> Result<()> {
     let found = le32(bytes, tail);
     let expected = crc32c(inode.checksum_seed, span(bytes, 0, tail));
     if found != expected {
-        let detail = format!("extent block {number}: checksum {found:#010x} is wrong (expected {expected:#010x})");
+        let detail = format!(
+            "extent block {number}: checksum {found:#010x} is wrong (expected {expected:#010x})"
+        );
         return bad_inode(inode.number, detail);
     }
     Ok(())
 }
 
 /// Reads the child of a node and checks it.
-fn load(blocks: &Blocks, geometry: &Geometry, inode: &Inode, number: u64, depth: u16) -> Result<Arc<Block>> {
+fn load(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    number: u64,
+    depth: u16,
+) -> Result<Arc<Block>> {
     let block = blocks.get(number)?;
     block.check_once(CheckedAs::Extents.of(inode.number, depth), |bytes| {
         let node = Node { bytes };
         check(geometry, inode, node, &format!("extent block {number}"))?;
         if node.depth() != depth {
-            let detail = format!("extent block {number} has depth {} (expected {depth})", node.depth());
+            let detail = format!(
+                "extent block {number} has depth {} (expected {depth})",
+                node.depth()
+            );
             return bad_inode(inode.number, detail);
         }
-        if geometry.has_checksums() { check_sum(inode, bytes, number) } else { Ok(()) }
+        if geometry.has_checksums() {
+            check_sum(inode, bytes, number)
+        } else {
+            Ok(())
+        }
     })?;
     Ok(block)
 }
 
 /// The run that starts at `block`.
-pub(super) fn run_at(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block: u64) -> Result<Run> {
-    let root = Node { bytes: &inode.block };
+pub(super) fn run_at(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    block: u64,
+) -> Result<Run> {
+    let root = Node {
+        bytes: &inode.block,
+    };
     check(geometry, inode, root, "extent root")?;
     if root.depth() > MAX_DEPTH {
-        return bad_inode(inode.number, format!("extent root has depth {}", root.depth()));
+        return bad_inode(
+            inode.number,
+            format!("extent root has depth {}", root.depth()),
+        );
     }
     let hole = |end: u64| Run {
         start: block,
@@ -173,12 +214,21 @@ pub(super) fn run_at(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block:
     let mut held: Option<Arc<Block>> = None;
     let mut depth = root.depth();
     loop {
-        let node = Node { bytes: held.as_ref().map_or(&inode.block[..], |block| block.data()) };
+        let node = Node {
+            bytes: held.as_ref().map_or(&inode.block[..], |block| block.data()),
+        };
         let entries = node.entries();
         if let Some(last) = entries.checked_sub(1) {
-            let end = if depth == 0 { node.extent(last).start + node.extent(last).count } else { node.key(last) + 1 };
+            let end = if depth == 0 {
+                node.extent(last).start + node.extent(last).count
+            } else {
+                node.key(last) + 1
+            };
             if node.key(0) < low || end > high {
-                return bad_inode(inode.number, format!("extents of depth {depth} for block {block} leave {low}..{high}"));
+                return bad_inode(
+                    inode.number,
+                    format!("extents of depth {depth} for block {block} leave {low}..{high}"),
+                );
             }
         }
         let found = node.find(block);
@@ -196,8 +246,16 @@ pub(super) fn run_at(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block:
                 return Ok(hole(high));
             };
             let at = extent.at + skipped;
-            let content = if extent.is_unwritten { Content::Unwritten(at) } else { Content::Data(at) };
-            return Ok(Run { start: block, count, content });
+            let content = if extent.is_unwritten {
+                Content::Unwritten(at)
+            } else {
+                Content::Data(at)
+            };
+            return Ok(Run {
+                start: block,
+                count,
+                content,
+            });
         }
         low = node.key(index);
         depth -= 1;

@@ -10,7 +10,12 @@ use crate::inode::Inode;
 const DIRECT: u64 = 12;
 
 /// The run that starts at `block`.
-pub(super) fn run_at(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block: u64) -> Result<Run> {
+pub(super) fn run_at(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    block: u64,
+) -> Result<Run> {
     let per_block = (geometry.block_size / 4) as u64;
     if block < DIRECT {
         return gather(geometry, inode, &inode.block[..48], block, block);
@@ -20,13 +25,25 @@ pub(super) fn run_at(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block:
     let mut span = per_block;
     for slot in 12..15usize {
         if index < span {
-            return descend(blocks, geometry, inode, le32(&inode.block, slot * 4), span, index, block);
+            return descend(
+                blocks,
+                geometry,
+                inode,
+                le32(&inode.block, slot * 4),
+                span,
+                index,
+                block,
+            );
         }
         index -= span;
         // At most 2^42: 16384 pointers in a 64 KiB block, three times.
         span *= per_block;
     }
-    Ok(Run { start: block, count: u64::MAX - block, content: Content::Hole })
+    Ok(Run {
+        start: block,
+        count: u64::MAX - block,
+        content: Content::Hole,
+    })
 }
 
 /// Walks down one tree of `span` blocks to the pointer block that covers `index`.
@@ -43,10 +60,17 @@ fn descend(
     let mut pointer = root;
     loop {
         if pointer == 0 {
-            return Ok(Run { start: block, count: span - index, content: Content::Hole });
+            return Ok(Run {
+                start: block,
+                count: span - index,
+                content: Content::Hole,
+            });
         }
         if !geometry.holds(u64::from(pointer), 1) {
-            return bad_inode(inode.number, format!("indirect block {pointer} is outside the file system"));
+            return bad_inode(
+                inode.number,
+                format!("indirect block {pointer} is outside the file system"),
+            );
         }
         let held = blocks.get(u64::from(pointer))?;
         span /= per_block;
@@ -60,10 +84,20 @@ fn descend(
 }
 
 /// Gathers the pointers of one pointer block, from `index` on, that continue each other.
-fn gather(geometry: &Geometry, inode: &Inode, pointers: &[u8], index: u64, block: u64) -> Result<Run> {
-    let from = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(4);
+fn gather(
+    geometry: &Geometry,
+    inode: &Inode,
+    pointers: &[u8],
+    index: u64,
+    block: u64,
+) -> Result<Run> {
+    let from = usize::try_from(index)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(4);
     let words = pointers.get(from..).unwrap_or(&[]).as_chunks::<4>().0;
-    let mut numbers = words.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
+    let mut numbers = words
+        .iter()
+        .map(|word| u64::from(u32::from_le_bytes(*word)));
     let first = numbers.next().unwrap_or(0);
     let mut count = 1u64;
     for number in numbers {
@@ -74,11 +108,22 @@ fn gather(geometry: &Geometry, inode: &Inode, pointers: &[u8], index: u64, block
         count += 1;
     }
     if first == 0 {
-        return Ok(Run { start: block, count, content: Content::Hole });
+        return Ok(Run {
+            start: block,
+            count,
+            content: Content::Hole,
+        });
     }
     if !geometry.holds(first, 1) {
-        return bad_inode(inode.number, format!("maps block {block} to block {first}, outside the file system"));
+        return bad_inode(
+            inode.number,
+            format!("maps block {block} to block {first}, outside the file system"),
+        );
     }
     // Pointers that run past the end are refused when they are asked for.
-    Ok(Run { start: block, count: count.min(geometry.blocks - first), content: Content::Data(first) })
+    Ok(Run {
+        start: block,
+        count: count.min(geometry.blocks - first),
+        content: Content::Data(first),
+    })
 }

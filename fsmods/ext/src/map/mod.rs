@@ -40,7 +40,7 @@ pub struct Run {
 
 impl Run {
     /// The part of the run from `block` on; `None` when it isn't inside.
-    fn from_block(self, block: u64) -> Option<Self> {
+    fn cut_before(self, block: u64) -> Option<Self> {
         let skipped = block.checked_sub(self.start)?;
         let count = self.count.checked_sub(skipped).filter(|count| *count > 0)?;
         let content = match self.content {
@@ -48,7 +48,11 @@ impl Run {
             Content::Unwritten(at) => Content::Unwritten(at.saturating_add(skipped)),
             Content::Data(at) => Content::Data(at.saturating_add(skipped)),
         };
-        Some(Self { start: block, count, content })
+        Some(Self {
+            start: block,
+            count,
+            content,
+        })
     }
 }
 
@@ -56,9 +60,14 @@ impl Run {
 ///
 /// # Errors
 /// Corrupt or unreadable maps.
-pub(crate) fn run_at(blocks: &Blocks, geometry: &Geometry, inode: &Inode, block: u64) -> Result<Run> {
+pub(crate) fn run_at(
+    blocks: &Blocks,
+    geometry: &Geometry,
+    inode: &Inode,
+    block: u64,
+) -> Result<Run> {
     let last = *inode.last_run.lock();
-    if let Some(run) = last.from_block(block) {
+    if let Some(run) = last.cut_before(block) {
         return Ok(run);
     }
     let run = match inode.has_extents() {
@@ -75,10 +84,21 @@ mod tests {
 
     #[test]
     fn a_run_is_cut_at_its_front() {
-        let run = Run { start: 10, count: 5, content: Content::Data(100) };
-        assert_eq!(run.from_block(9), None);
-        assert_eq!(run.from_block(15), None);
-        assert_eq!(run.from_block(12), Some(Run { start: 12, count: 3, content: Content::Data(102) }));
-        assert_eq!(Run::default().from_block(0), None);
+        let run = Run {
+            start: 10,
+            count: 5,
+            content: Content::Data(100),
+        };
+        assert_eq!(run.cut_before(9), None);
+        assert_eq!(run.cut_before(15), None);
+        assert_eq!(
+            run.cut_before(12),
+            Some(Run {
+                start: 12,
+                count: 3,
+                content: Content::Data(102)
+            })
+        );
+        assert_eq!(Run::default().cut_before(0), None);
     }
 }

@@ -48,13 +48,20 @@ impl RawInode {
         if bytes.len() < OLD_INODE_BYTES {
             return None;
         }
-        let extra_size = if bytes.len() > OLD_INODE_BYTES { le16(bytes, 0x80) } else { 0 };
+        let extra_size = if bytes.len() > OLD_INODE_BYTES {
+            le16(bytes, 0x80)
+        } else {
+            0
+        };
         // A field of the extended part exists when i_extra_isize covers it and the inode is that large.
         let fits = |end: usize| {
             bytes.len() >= end && OLD_INODE_BYTES.saturating_add(usize::from(extra_size)) >= end
         };
         let extra = |at: usize| fits(at.saturating_add(4)).then(|| le32(bytes, at));
-        let time = |at, extra_at| RawTime { seconds: le32(bytes, at), extra: extra(extra_at) };
+        let time = |at, extra_at| RawTime {
+            seconds: le32(bytes, at),
+            extra: extra(extra_at),
+        };
         Some(Self {
             mode: le16(bytes, 0x0),
             uid: u32::from(le16(bytes, 0x2)) | (u32::from(le16(bytes, 0x78)) << 16),
@@ -64,7 +71,10 @@ impl RawInode {
             access: time(0x8, 0x8c),
             change: time(0xc, 0x84),
             modify: time(0x10, 0x88),
-            creation: fits(0x98).then(|| RawTime { seconds: le32(bytes, 0x90), extra: Some(le32(bytes, 0x94)) }),
+            creation: fits(0x98).then(|| RawTime {
+                seconds: le32(bytes, 0x90),
+                extra: Some(le32(bytes, 0x94)),
+            }),
             links: le16(bytes, 0x1a),
             blocks_low: le32(bytes, 0x1c),
             blocks_high: le16(bytes, 0x74),

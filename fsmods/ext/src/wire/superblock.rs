@@ -77,7 +77,11 @@ impl RawSuperblock {
             revision: u32_at(0x4c),
             first_inode: u32_at(0x54),
             inode_size: le16(bytes, 0x58),
-            features: Features { compat: u32_at(0x5c), incompat: u32_at(0x60), ro_compat: u32_at(0x64) },
+            features: Features {
+                compat: u32_at(0x5c),
+                incompat: u32_at(0x60),
+                ro_compat: u32_at(0x64),
+            },
             uuid: array(bytes, 0x68),
             label: array(bytes, 0x78),
             reserved_gdt_blocks: le16(bytes, 0xce),

@@ -47,7 +47,12 @@ pub fn names(volume: &Volume, directory: &Inode) -> BTreeMap<Vec<u8>, u32> {
                 assert!(entry.next > cookie, "cookies rise");
                 cookie = entry.next;
                 let before = found.insert(entry.name.to_vec(), entry.inode);
-                assert_eq!(before, None, "{:?} is listed twice", OsStr::from_bytes(entry.name));
+                assert_eq!(
+                    before,
+                    None,
+                    "{:?} is listed twice",
+                    OsStr::from_bytes(entry.name)
+                );
                 ControlFlow::Continue(())
             })
             .unwrap();
@@ -59,7 +64,11 @@ pub fn names(volume: &Volume, directory: &Inode) -> BTreeMap<Vec<u8>, u32> {
 
 /// Compares all of an image with a tree; names in `extra` may be in the image's root alone.
 pub fn compare(volume: &Volume, tree: &Path, extra: &[&str]) -> Totals {
-    let mut comparison = Comparison { volume, inodes: HashMap::new(), totals: Totals::default() };
+    let mut comparison = Comparison {
+        volume,
+        inodes: HashMap::new(),
+        totals: Totals::default(),
+    };
     let root = volume.root().unwrap();
     comparison.directory(&root, tree, extra);
     comparison.totals
@@ -68,7 +77,12 @@ pub fn compare(volume: &Volume, tree: &Path, extra: &[&str]) -> Totals {
 impl Comparison<'_> {
     fn directory(&mut self, directory: &Inode, tree: &Path, extra: &[&str]) {
         let mut listed = names(self.volume, directory);
-        assert_eq!(listed.remove(&b"."[..]), Some(directory.number), "{}", tree.display());
+        assert_eq!(
+            listed.remove(&b"."[..]),
+            Some(directory.number),
+            "{}",
+            tree.display()
+        );
         assert!(listed.remove(&b".."[..]).is_some(), "{}", tree.display());
         self.volume.fail_if_damaged(directory).unwrap();
         for entry in fs::read_dir(tree).unwrap() {
@@ -86,7 +100,11 @@ impl Comparison<'_> {
         for name in extra {
             listed.remove(name.as_bytes());
         }
-        assert!(listed.is_empty(), "{}: only in the image: {listed:?}", tree.display());
+        assert!(
+            listed.is_empty(),
+            "{}: only in the image: {listed:?}",
+            tree.display()
+        );
         for absent in [&b"no such name"[..], b"entry-", b"zzz", &[b'x'; 255]] {
             assert!(self.volume.lookup(directory, absent).unwrap().is_none());
         }
@@ -96,10 +114,17 @@ impl Comparison<'_> {
         let shown = place.display();
         let expected = fs::symlink_metadata(place).unwrap();
         assert_eq!(u32::from(inode.mode), expected.mode(), "mode of {shown}");
-        assert_eq!((inode.uid, inode.gid), (expected.uid(), expected.gid()), "owner of {shown}");
+        assert_eq!(
+            (inode.uid, inode.gid),
+            (expected.uid(), expected.gid()),
+            "owner of {shown}"
+        );
         assert_eq!(inode.modified.seconds, expected.mtime(), "time of {shown}");
         let nanoseconds = i64::from(inode.modified.nanoseconds);
-        assert!(nanoseconds == 0 || nanoseconds == expected.mtime_nsec(), "time of {shown}");
+        assert!(
+            nanoseconds == 0 || nanoseconds == expected.mtime_nsec(),
+            "time of {shown}"
+        );
         if inode.kind != Kind::Directory {
             assert_eq!(inode.size, expected.size(), "size of {shown}");
         }
@@ -111,7 +136,11 @@ impl Comparison<'_> {
             Kind::Directory => self.directory(inode, place, &[]),
             Kind::Symlink => {
                 let target = fs::read_link(place).unwrap();
-                assert_eq!(self.volume.read_link(inode).unwrap(), target.as_os_str().as_bytes(), "{shown}");
+                assert_eq!(
+                    self.volume.read_link(inode).unwrap(),
+                    target.as_os_str().as_bytes(),
+                    "{shown}"
+                );
                 self.totals.links += 1;
             }
             Kind::Regular => {
@@ -129,7 +158,13 @@ impl Comparison<'_> {
             // Again in odd pieces.
             let mut at = size / 3;
             for length in [1u64, 3, 1000, 5000] {
-                self.range(inode, &file, place, at.min(size), length.min(size - at.min(size)));
+                self.range(
+                    inode,
+                    &file,
+                    place,
+                    at.min(size),
+                    length.min(size - at.min(size)),
+                );
                 at += length;
             }
         } else {
@@ -156,7 +191,11 @@ impl Comparison<'_> {
             let filled = self.volume.read(inode, at, &mut ours[..length]).unwrap();
             assert_eq!(filled, length, "{} at {at}", place.display());
             file.read_exact_at(&mut theirs[..length], at).unwrap();
-            assert!(ours[..length] == theirs[..length], "{} differs after byte {at}", place.display());
+            assert!(
+                ours[..length] == theirs[..length],
+                "{} differs after byte {at}",
+                place.display()
+            );
             at += length as u64;
             self.totals.bytes += length as u64;
         }
@@ -181,12 +220,28 @@ impl Comparison<'_> {
         let mut found = split(&self.volume.list_xattrs(inode).unwrap());
         expected.sort();
         found.sort();
-        let shown = |names: &[Vec<u8>]| names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>();
-        assert_eq!(shown(&found), shown(&expected), "xattrs of {}", place.display());
+        let shown = |names: &[Vec<u8>]| {
+            names
+                .iter()
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            shown(&found),
+            shown(&expected),
+            "xattrs of {}",
+            place.display()
+        );
         for name in expected {
             let length = lgetxattr(place, OsStr::from_bytes(&name), &mut buf[..]).unwrap();
             let value = self.volume.xattr(inode, &name).unwrap();
-            assert_eq!(value, &buf[..length], "{} of {}", String::from_utf8_lossy(&name), place.display());
+            assert_eq!(
+                value,
+                &buf[..length],
+                "{} of {}",
+                String::from_utf8_lossy(&name),
+                place.display()
+            );
             self.totals.attributes += 1;
         }
         let missing = self.volume.xattr(inode, b"user.missing").unwrap_err();
@@ -195,7 +250,11 @@ impl Comparison<'_> {
 }
 
 fn split(names: &[u8]) -> Vec<Vec<u8>> {
-    names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+    names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 /// Where a sparse file of the tree has data.
@@ -203,7 +262,9 @@ fn source_ranges(file: &File, size: u64) -> Vec<(u64, u64)> {
     let mut ranges = Vec::new();
     let mut at = 0;
     while at < size {
-        let Ok(from) = seek(file, SeekFrom::Data(at)) else { break };
+        let Ok(from) = seek(file, SeekFrom::Data(at)) else {
+            break;
+        };
         let to = seek(file, SeekFrom::Hole(from)).unwrap();
         ranges.push((from, to));
         at = to;

@@ -17,7 +17,10 @@ use view_ext::Volume;
 /// # Panics
 /// When the program is missing or fails: these tests are about nothing without their images.
 pub fn run(program: &str, arguments: &[&str], allowed: &[i32]) -> Output {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
     let output = Command::new(program)
         .args(arguments)
         .env("PATH", path)
@@ -36,7 +39,9 @@ pub fn run(program: &str, arguments: &[&str], allowed: &[i32]) -> Output {
 
 /// A directory for this test binary's files; the same at each run, made anew.
 pub fn scratch(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("view-ext").join(name);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("view-ext")
+        .join(name);
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).unwrap();
     directory
@@ -54,15 +59,27 @@ pub fn make_image(image: &Path, size: &str, options: &[&str], tree: &Path) {
 
 /// Builds the hash trees of an image's directories (mke2fs leaves them linear).
 pub fn index_directories(image: &Path) {
-    run("e2fsck", &["-f", "-y", "-D", image.to_str().unwrap()], &[0, 1]);
+    run(
+        "e2fsck",
+        &["-f", "-y", "-D", image.to_str().unwrap()],
+        &[0, 1],
+    );
 }
 
 /// Runs debugfs commands that change an image.
 pub fn debugfs(image: &Path, commands: &str) -> String {
     let script = image.with_extension("debugfs");
     std::fs::write(&script, commands).unwrap();
-    let output =
-        run("debugfs", &["-w", "-f", script.to_str().unwrap(), image.to_str().unwrap()], &[0]);
+    let output = run(
+        "debugfs",
+        &[
+            "-w",
+            "-f",
+            script.to_str().unwrap(),
+            image.to_str().unwrap(),
+        ],
+        &[0],
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

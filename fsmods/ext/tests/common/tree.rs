@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat,
+};
 
 use super::Random;
 
@@ -33,7 +35,10 @@ pub struct Limits {
 /// Fills an empty directory.
 pub fn build(root: &Path, limits: Limits) {
     let mut random = Random::new(7);
-    for size in [0, 1, 59, 60, 61, 100, 156, 160, 300, 1023, 1024, 1025, 4095, 4096, 4097, 12288, 13000, 300_000] {
+    for size in [
+        0, 1, 59, 60, 61, 100, 156, 160, 300, 1023, 1024, 1025, 4095, 4096, 4097, 12288, 13000,
+        300_000,
+    ] {
         write(&root.join(format!("size-{size}")), &random.bytes(size));
     }
     write(&root.join("large"), &random.bytes(3_000_001));
@@ -51,23 +56,39 @@ pub fn build(root: &Path, limits: Limits) {
 
 fn sparse(root: &Path, random: &mut Random, has_holes_at_ends: bool) {
     let file = File::create(root.join("sparse-5g")).unwrap();
-    for place in [0u64, 1 << 20, 70 << 20, (2 << 30) - 5, 3 << 30, (5 << 30) - 100] {
+    for place in [
+        0u64,
+        1 << 20,
+        70 << 20,
+        (2 << 30) - 5,
+        3 << 30,
+        (5 << 30) - 100,
+    ] {
         file.write_all_at(&random.bytes(100), place).unwrap();
     }
     // Data in every second 4 KiB: as many extents as pieces.
     let file = File::create(root.join("holes")).unwrap();
     for piece in 0..1200u64 {
-        file.write_all_at(&random.bytes(700), piece * 8192 + 4096).unwrap();
+        file.write_all_at(&random.bytes(700), piece * 8192 + 4096)
+            .unwrap();
     }
     if has_holes_at_ends {
         file.set_len(1200 * 8192 + 100_000).unwrap();
     }
-    File::create(root.join("all-hole")).unwrap().set_len(1_234_567).unwrap();
+    File::create(root.join("all-hole"))
+        .unwrap()
+        .set_len(1_234_567)
+        .unwrap();
 }
 
 fn links(root: &Path, longest_link: usize) {
-    for length in LINK_LENGTHS.into_iter().filter(|length| *length <= longest_link) {
-        let target: String = (0..length).map(|place| if place % 50 == 49 { '/' } else { 'l' }).collect();
+    for length in LINK_LENGTHS
+        .into_iter()
+        .filter(|length| *length <= longest_link)
+    {
+        let target: String = (0..length)
+            .map(|place| if place % 50 == 49 { '/' } else { 'l' })
+            .collect();
         symlink(target, root.join(format!("link-{length}"))).unwrap();
     }
     symlink("size-100", root.join("link-good")).unwrap();
@@ -122,14 +143,19 @@ fn attributes(root: &Path, random: &mut Random) {
     let directory = root.join("xattrs");
     fs::create_dir(&directory).unwrap();
     let set = |path: &Path, name: &str, value: &[u8]| {
-        setxattr(path, name, value, XattrFlags::empty())
-            .unwrap_or_else(|error| panic!("the tests need a file system with xattrs: {name}: {error}"));
+        setxattr(path, name, value, XattrFlags::empty()).unwrap_or_else(|error| {
+            panic!("the tests need a file system with xattrs: {name}: {error}")
+        });
     };
     for (name, count) in [("one", 1), ("few", 4), ("more", 14)] {
         let path = directory.join(name);
         write(&path, name.as_bytes());
         for number in 0..count {
-            set(&path, &format!("user.attribute{number}"), &random.bytes(number * 3));
+            set(
+                &path,
+                &format!("user.attribute{number}"),
+                &random.bytes(number * 3),
+            );
         }
     }
     let path = directory.join("long");
@@ -138,9 +164,14 @@ fn attributes(root: &Path, random: &mut Random) {
     set(&path, "user.empty", b"");
     // owner rwx, user 1000 r-x, group r--, group 50 rw-, mask rwx, others ---
     let mut acl = vec![2u8, 0, 0, 0];
-    for (tag, permission, id) in
-        [(1u16, 7u16, u32::MAX), (2, 5, 1000), (4, 4, u32::MAX), (8, 6, 50), (16, 7, u32::MAX), (32, 0, u32::MAX)]
-    {
+    for (tag, permission, id) in [
+        (1u16, 7u16, u32::MAX),
+        (2, 5, 1000),
+        (4, 4, u32::MAX),
+        (8, 6, 50),
+        (16, 7, u32::MAX),
+        (32, 0, u32::MAX),
+    ] {
         acl.extend_from_slice(&tag.to_le_bytes());
         acl.extend_from_slice(&permission.to_le_bytes());
         acl.extend_from_slice(&id.to_le_bytes());
@@ -169,7 +200,10 @@ fn many(root: &Path) {
     // Names of some length, so that the hash tree gets two levels with 1 KiB blocks; few inodes.
     let target = root.join("size-1");
     for number in 0..MANY {
-        let name = format!("entry-{number:05}-with-a-name-of-some-length-so-that-blocks-fill-up-{}", number % 7);
+        let name = format!(
+            "entry-{number:05}-with-a-name-of-some-length-so-that-blocks-fill-up-{}",
+            number % 7
+        );
         if number % 100 == 0 {
             write(&directory.join(name), &number.to_le_bytes());
         } else {
@@ -184,8 +218,14 @@ fn times(root: &Path) {
     for seconds in [-1i64, -1_000_000_000, 0, 1, 1_000_000_000, 2_000_000_000] {
         let path = directory.join(format!("{seconds}"));
         write(&path, b"");
-        let time = Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
-        let times = Timestamps { last_access: time, last_modification: time };
+        let time = Timespec {
+            tv_sec: seconds,
+            tv_nsec: 123_456_789,
+        };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
         utimensat(CWD, &path, &times, AtFlags::empty()).unwrap();
     }
 }

@@ -56,12 +56,18 @@ pub fn start(spec: ViewSpec, caller: &Caller) -> Result<u8, Failure> {
         spec,
         environment: std::env::vars_os().collect(),
         modules: Arc::new(Registry),
+        explain: explain_refusal,
         mount_failure_code: i32::from(VIEW_FAILED),
     };
     finish(supervisor::run(plan).map_err(|error| match error {
         StartError::Launch(error) => error.into(),
         StartError::Socket(error) => name_failure(name.as_deref(), &error),
     }))
+}
+
+/// What this host refuses, in one line.
+fn explain_refusal() -> Option<String> {
+    crate::doctor::explain_start_failure().map(|failure| failure.to_string())
 }
 
 fn name_failure(name: Option<&str>, error: &std::io::Error) -> StartFailure {

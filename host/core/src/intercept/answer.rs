@@ -12,8 +12,12 @@ pub fn send(task: &Task<'_>, result: Result<Answer, Errno>) {
         Ok(Answer::Continue) => listener.answer_continue(id),
         Ok(Answer::Value(value)) => listener.answer_value(id, value),
         Ok(Answer::Descriptor { descriptor, close_on_exec }) => {
-            match listener.add_and_answer(id, descriptor.as_fd(), close_on_exec) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
+            let added = listener.add(id, descriptor.as_fd(), close_on_exec, 0);
+            // Ours goes before the tracee goes on: its close must be the last one (locks, end of file).
+            drop(descriptor);
+            match added {
+                Ok(number) => listener.answer_value(id, i64::from(number)),
+                Err(Errno::NOENT) => Ok(()),
                 // The tracee's table is full, or the like: its error, never the host's file.
                 Err(errno) => listener.answer_error(id, errno.raw_os_error()),
             }

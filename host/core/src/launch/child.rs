@@ -15,6 +15,9 @@ pub(super) struct Gate<'a> {
     pub(super) cookie: u64,
     /// Where the listener goes.
     pub(super) socket: OwnedFd,
+    /// The command's process's end of a pair of sockets with the reaper, which keeps a copy of the listener: with
+    /// none left, notified calls would fail with ENOSYS in the moments between the supervisor's death and their own.
+    pub(super) keeper: Option<OwnedFd>,
     /// A supervisor that is no ancestor and must be allowed to trace this process.
     pub(super) tracer: Option<u32>,
 }
@@ -76,6 +79,9 @@ fn pass(gate: Gate<'_>) -> Result<(), Errno> {
     });
     match installed {
         Ok((listener, killable)) => {
+            if let Some(keeper) = gate.keeper {
+                handover::send_listener(keeper.as_fd(), listener.as_fd(), killable, gate.cookie)?;
+            }
             handover::hand_over(gate.socket.as_fd(), listener.as_fd(), killable, gate.cookie)
         }
         Err(errno) => {

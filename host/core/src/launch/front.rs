@@ -1,5 +1,5 @@
-//! The front: what the caller started. It stays until the command has ended, hands signals on and follows the
-//! command when that is stopped.
+//! The front: what the caller started. It stays until the command has ended and hands signals on. When the command is
+//! stopped the reaper stops the front too; the SIGCONT that ends this is handed on like any other.
 
 use super::channel::{Channel, Message, Received, exit_code};
 use super::{EXIT_VIEW_FAILED, tree};
@@ -58,6 +58,8 @@ impl Front {
 
     fn take_signals(&mut self) {
         while let Some(signal) = process::take_signal(self.signals.as_fd()) {
+            // A signal that came when the command was there is for the command.
+            self.take_messages();
             if signal.number == libc::SIGCHLD {
                 self.look_at_supervisor();
             } else {
@@ -125,8 +127,6 @@ impl Front {
                 Received::Message(Message::Ended { code, others }) => {
                     self.ended = Some((code, others));
                 }
-                // The SIGCONT that ends this is waiting afterwards and is handed on.
-                Received::Message(Message::Stopped) => process::stop_oneself(),
                 Received::Message(_) => {}
                 Received::Nothing => return,
                 Received::Closed => self.reaper = None,

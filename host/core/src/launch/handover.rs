@@ -62,16 +62,25 @@ pub fn release(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::io::retry_on_intr(|| send(socket, &[1], SendFlags::NOSIGNAL)).map(|_| ())
 }
 
-/// Hands the listener over and waits to be released, in the command's process: its filter is installed, so the call
-/// carries the cookie.
-pub(super) fn hand_over(
+/// Sends the listener, in the command's process: its filter is installed, so the call carries the cookie.
+pub(super) fn send_listener(
     socket: BorrowedFd<'_>,
     listener: BorrowedFd<'_>,
     wait_killable: bool,
     cookie: u64,
 ) -> Result<(), Errno> {
     let packet = [LISTENER, u8::from(wait_killable), 0, 0, 0];
-    process::send_descriptor(socket, &packet, listener, cookie)?;
+    process::send_descriptor(socket, &packet, listener, cookie)
+}
+
+/// Sends the listener and waits to be released.
+pub(super) fn hand_over(
+    socket: BorrowedFd<'_>,
+    listener: BorrowedFd<'_>,
+    wait_killable: bool,
+    cookie: u64,
+) -> Result<(), Errno> {
+    send_listener(socket, listener, wait_killable, cookie)?;
     let mut byte = [0u8];
     // read(2) is never intercepted.
     match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut byte))? {

@@ -34,6 +34,7 @@ mod supervised;
 mod tree;
 
 pub use supervised::{Event, Reaper, Started, Supervised};
+pub use tree::{kill_all_processes, processes_below};
 
 use channel::{Channel, Message};
 use child::Gate;
@@ -66,7 +67,7 @@ pub struct Command {
 
 /// A launch that failed in the calling process, before anything was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{step}: {errno}")]
+#[error("{step}: {}", reason(*.errno))]
 pub struct LaunchError {
     /// What was tried.
     pub step: &'static str,
@@ -114,7 +115,7 @@ fn launch(
         Fork::Child => {
             drop(to_reaper);
             let reaper = |control, gate_socket| {
-                let gate = Gate { filter, cookie, socket: gate_socket, tracer: None };
+                let gate = Gate { filter, cookie, socket: gate_socket, keeper: None, tracer: None };
                 reaper::run(control, to_front, front, command, Some(gate))
             };
             supervised::become_supervisor(reaper, supervise)
@@ -182,7 +183,7 @@ pub fn run_entered(
     let result = match process::fork().map_err(at_step("cannot start the reaper"))? {
         Fork::Child => {
             drop(to_reaper);
-            let gate = Gate { filter, cookie, socket, tracer };
+            let gate = Gate { filter, cookie, socket, keeper: None, tracer };
             reaper::run(Control::Watched(watched), to_front, front, command, Some(gate))
         }
         Fork::Parent(_) => {
@@ -192,16 +193,6 @@ pub fn run_entered(
     };
     process::restore_inherited_mask();
     result
-}
-
-/// How many processes are below `pid`.
-pub fn processes_below(pid: u32) -> u32 {
-    tree::count_below(pid)
-}
-
-/// Ends all processes of the view that the calling process supervises; its reaper then reports that all are gone.
-pub fn kill_all_processes() {
-    tree::kill_grandchildren();
 }
 
 /// Before the first fork: signals wait for the front's loop, and children can be waited for even if the caller

@@ -2,9 +2,10 @@
 
 use super::channel::{Channel, Message, Received, exit_code};
 use super::child::{Gate, become_command};
-use super::{Command, tree};
-use rustix::event::{PollFd, PollFlags, poll};
+use super::{Command, handover, tree};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use view_sys::process::{self, ChildState, Fork, Waited};
 
@@ -66,13 +67,20 @@ pub(super) fn run(
         // The view could not be set up, or who set it up was interrupted.
         process::exit_now(0);
     }
-    let started = signals.and_then(|signals| Ok((signals, process::fork()?)));
-    let (signals, pid) = match started {
-        Ok((_, Fork::Child)) => {
+    let started = signals.and_then(|signals| {
+        let keepers = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((signals, keepers, process::fork()?))
+    });
+    let (signals, listener, pid) = match started {
+        Ok((_, (_, keeper), Fork::Child)) => {
             drop((control, front));
-            become_command(command, gate)
+            become_command(command, gate.map(|gate| Gate { keeper: Some(keeper), ..gate }))
         }
-        Ok((signals, Fork::Parent(pid))) => (signals, pid),
+        Ok((signals, (keeper, theirs), Fork::Parent(pid))) => {
+            drop(theirs);
+            // Comes at once, or the end of the file does.
+            (signals, handover::receive(keeper.as_fd()).ok(), pid)
+        }
         Err(errno) => {
             let message = Message::StartFailed(errno.raw_os_error());
             let _ = control.channel().map(|channel| channel.send(message));
@@ -83,7 +91,8 @@ pub(super) fn run(
     drop(gate);
     release_standard_streams();
     // Pipes and locks of the caller, and what the supervisor's closure holds.
-    let kept = [Some(front.as_fd()), Some(signals.as_fd()), control.descriptor()];
+    let listener = listener.as_ref().map(|handed| handed.listener.as_fd());
+    let kept = [Some(front.as_fd()), Some(signals.as_fd()), control.descriptor(), listener];
     process::close_all_but(kept.into_iter().flatten());
     let mut reaper = Reaper {
         control,
@@ -147,17 +156,17 @@ impl Reaper {
                 Waited::Nothing => break false,
                 Waited::NoChildren => break true,
                 Waited::Child(pid, state) if pid == self.command && !self.command_ended => {
-                    if let Some(code) = exit_code(state) {
-                        self.command_ended = true;
-                        ended = Some(code);
-                    } else {
-                        self.follow_job_control(state);
-                    }
+                    ended = exit_code(state);
+                    self.command_ended = ended.is_some();
+                    self.follow_job_control(state);
                 }
                 Waited::Child(..) => {}
             }
         };
-        if let Some(code) = ended {
+        // After the supervisor's death the command fails in its own ways; the front tells the cause.
+        if let Some(code) = ended
+            && !self.is_abandoned()
+        {
             self.tell_both(Message::Ended { code, others: !all_gone });
         }
         if all_gone {
@@ -170,16 +179,21 @@ impl Reaper {
         match state {
             ChildState::Stopped(_) => {
                 self.command_stopped = true;
-                let _ = self.front.as_ref().map(|front| front.send(Message::Stopped));
+                self.signal_front(libc::SIGSTOP);
             }
-            // Whoever continued the command may not have continued the front.
-            ChildState::Continued if self.command_stopped => {
+            // Whoever continued or killed the command may not have continued the front.
+            _ if self.command_stopped => {
                 self.command_stopped = false;
-                if self.front.is_some() {
-                    let _ = process::kill(self.front_pid, libc::SIGCONT);
-                }
+                self.signal_front(libc::SIGCONT);
             }
             _ => {}
+        }
+    }
+
+    /// Stops or continues the front. Both come from this one process, so they arrive in their order.
+    fn signal_front(&self, signal: i32) {
+        if self.front.as_ref().is_some_and(|front| !is_hung_up(front.as_fd())) {
+            let _ = process::kill(self.front_pid, signal);
         }
     }
 
@@ -198,14 +212,7 @@ impl Reaper {
     }
 
     fn is_abandoned(&self) -> bool {
-        let Some(control) = self.control.descriptor() else {
-            return false;
-        };
-        let mut entry = [PollFd::new(&control, PollFlags::empty())];
-        let ready = rustix::io::retry_on_intr(|| {
-            poll(&mut entry, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))
-        });
-        ready.is_ok_and(|count| count > 0)
+        self.control.descriptor().is_some_and(is_hung_up)
     }
 
     fn tell_both(&self, message: Message) {
@@ -214,4 +221,11 @@ impl Reaper {
             let _: Result<(), Errno> = channel.send(message);
         }
     }
+}
+
+/// Is the other end of this socket gone?
+fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut entry = [PollFd::new(&socket, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::io::retry_on_intr(|| poll(&mut entry, Some(&now))).is_ok_and(|count| count > 0)
 }

@@ -141,7 +141,7 @@ impl Supervised {
 impl Started {
     /// Lets the command go on to its exec; receivers should be there. Descriptors that this process was started
     /// with, other than the standard ones, are closed.
-    pub fn release(self) -> Result<Reaper, LaunchError> {
+    pub fn release(self) -> Reaper {
         for signal in [
             libc::SIGHUP,
             libc::SIGINT,
@@ -155,8 +155,9 @@ impl Started {
             let _ = process::set_disposition(signal, Disposition::Ignore);
         }
         process::close_inherited_descriptors();
-        handover::release(self.handover.as_fd()).map_err(at_step("the command has died"))?;
-        Ok(Reaper(self.channel))
+        // A command that was killed meanwhile is reported like any other end.
+        let _ = handover::release(self.handover.as_fd());
+        Reaper(self.channel)
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 use view_sys::process::{self, Waited};
 
 /// Between two rounds of killing.
-const ROUND_MILLISECONDS: u64 = 20;
+const ROUND_TIME: Duration = Duration::from_millis(20);
+/// Rounds of [`kill_all_processes`]: five seconds.
+const KILL_ROUNDS: u32 = 250;
 
 /// Parent of a process, from /proc/PID/stat.
 fn parent_of(pid: u32) -> Option<u32> {
@@ -60,18 +63,26 @@ fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// How many processes are below this one.
-pub(super) fn count_below(root: u32) -> u32 {
-    descendants(root).len() as u32
+/// How many processes are below `root`.
+pub fn processes_below(root: u32) -> u32 {
+    u32::try_from(descendants(root).len()).unwrap_or(u32::MAX)
 }
 
-/// Kills what is below the children of this process, not the children themselves.
-pub(super) fn kill_grandchildren() {
+/// Kills every process of the view, in the supervisor: all below it but its own child, the reaper, which then
+/// reports that all are gone. Returns when none is left or after [`KILL_ROUNDS`] rounds.
+pub fn kill_all_processes() {
     let own = std::process::id();
-    for pid in descendants(own) {
-        if parent_of(pid) != Some(own) {
-            let _ = process::kill(pid, libc::SIGKILL);
+    for _ in 0..KILL_ROUNDS {
+        let mut any = false;
+        for pid in descendants(own) {
+            if parent_of(pid) != Some(own) {
+                any |= process::kill(pid, libc::SIGKILL).is_ok();
+            }
         }
+        if !any {
+            return;
+        }
+        std::thread::sleep(ROUND_TIME);
     }
 }
 
@@ -92,7 +103,7 @@ pub(super) fn kill_all_below(signals: Option<BorrowedFd<'_>>) {
         if let Some(signals) = signals {
             while process::take_signal(signals).is_some() {}
         }
-        std::thread::sleep(std::time::Duration::from_millis(ROUND_MILLISECONDS));
+        std::thread::sleep(ROUND_TIME);
     }
 }
 

@@ -2,21 +2,24 @@
 
 use super::injection::{self, c_string};
 use super::target::{self, Target};
-use crate::scalpel::Argument;
+use crate::scalpel::{Argument, Outcome};
 use crate::task::{Answer, Object, Task};
 use crate::view::{Backed, OpenDirectory};
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use view_sys::memory;
 use view_vfs::attributes::Kind;
 use view_vfs::host_ops;
+use view_vfs::marker::NamedMarker;
 use view_vfs::object::{DirectoryEntry, encode_dirents, encode_dirents64};
 use view_vfs::permission::MAY_EXEC;
 use view_vfs::place::Place;
 use view_vfs::resolver::WalkFlags;
 
 /// Cookies of names that mounts add to a host directory begin here: beyond what a filesystem uses.
-const ADDED_NAMES: u64 = 1 << 62;
+const ADDED_NAMES: u64 = i64::MAX as u64 - (1 << 20);
 
 /// Where a directory's listing goes on: the description's own position, or ours where it can't be reached.
 enum Position<'d> {
@@ -58,7 +61,7 @@ pub fn getdents(task: &Task<'_>, is_64: bool) -> Result<Answer, Errno> {
     let encode = |entries: &[DirectoryEntry]| {
         if is_64 { encode_dirents64(entries, capacity) } else { encode_dirents(entries, capacity) }
     };
-    let (bytes, next) = match &directory.place {
+    let (bytes, next) = match &directory.place() {
         Place::Node { dentry, .. } => {
             if dentry.kind() != Kind::Directory {
                 return Err(Errno::BADF);
@@ -129,8 +132,8 @@ pub fn lseek(task: &Task<'_>) -> Result<Answer, Errno> {
 pub fn chdir(task: &Task<'_>) -> Result<Answer, Errno> {
     let text = task.path(0)?;
     let found = task.walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?;
-    task.view.directories_changed();
     if found.kernel_agrees {
+        forget_assumed(task);
         return Ok(Answer::Continue);
     }
     let place = found.existing()?;
@@ -141,29 +144,56 @@ pub fn chdir(task: &Task<'_>) -> Result<Answer, Errno> {
         Place::Node { mount, dentry } => dentry.check_access(&task.asker().on(mount), MAY_EXEC)?,
         Place::Host { path, .. } => host_ops::access(path, MAY_EXEC, true)?,
     }
-    if let Place::Host { path, .. } = &place
-        && place.is_plain_host()
-    {
-        return injection::run(task, libc::SYS_chdir, &[Argument::Bytes(&c_string(path))], false);
+    enter(task, place)
+}
+
+fn forget_assumed(task: &Task<'_>) {
+    if task.view.has_assumed_directories.load(Ordering::Acquire) {
+        task.view.assume_directory(task.process(), None);
     }
-    let marker = task.view.markers.named_marker()?;
-    task.view.register_marker(marker.identity(), place.clone());
-    let path = c_string(marker.path().as_os_str().as_encoded_bytes());
-    injection::run(task, libc::SYS_chdir, &[Argument::Bytes(&path)], false)
+}
+
+/// Makes `place` the working directory: the tracee enters a stand-in.
+fn enter(task: &Task<'_>, place: Place) -> Result<Answer, Errno> {
+    let outcome = match &place {
+        Place::Host { path, .. } if place.is_plain_host() => enter_path(task, path, None),
+        _ => {
+            let marker = task.view.markers.named_marker()?;
+            task.view.register_marker(marker.identity(), place.clone());
+            let path = marker.path().as_os_str().as_encoded_bytes().to_vec();
+            enter_path(task, &path, Some(marker))
+        }
+    };
+    if outcome == Outcome::AlreadyTraced {
+        // gdb or strace holds the thread: the kernel's directory stays, and the view answers for every relative path.
+        task.view.assume_directory(task.process(), Some(place));
+        return Ok(Answer::DONE);
+    }
+    forget_assumed(task);
+    injection::answer(outcome)
+}
+
+fn enter_path(task: &Task<'_>, path: &[u8], marker: Option<NamedMarker>) -> Outcome {
+    let arguments = [Argument::Bytes(&c_string(path))];
+    // The name goes before the tracee goes on: what has a name on the host is taken for the host's.
+    injection::outcome(task, libc::SYS_chdir, &arguments, false, |result| {
+        drop(marker);
+        result
+    })
 }
 
 /// fchdir — chdir(2)
 pub fn fchdir(task: &Task<'_>) -> Result<Answer, Errno> {
-    task.view.directories_changed();
     if let Object::Backed(_, backed) = task.object(task.int(0))? {
         let place = backed.place();
         if place.kind()? != Kind::Directory {
             return Err(Errno::NOTDIR);
         }
-        if let Place::Node { mount, dentry } = place {
+        if let Place::Node { mount, dentry } = &place {
             dentry.check_access(&task.asker().on(mount), MAY_EXEC)?;
         }
     }
+    forget_assumed(task);
     Ok(Answer::Continue)
 }
 
@@ -177,6 +207,9 @@ pub fn getcwd(task: &Task<'_>) -> Result<Answer, Errno> {
         return Err(Errno::NOENT);
     }
     let path = c_string(&place.view_path());
+    if path.len() > memory::PATH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
     if path.len() as u64 > task.argument(1) {
         return Err(Errno::RANGE);
     }

@@ -13,6 +13,7 @@ use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use view_vfs::attributes::{Identity, Kind};
+use view_vfs::host_ops;
 use view_vfs::permission::MAY_EXEC;
 use view_vfs::place::Place;
 use view_vfs::resolver::WalkFlags;
@@ -55,9 +56,8 @@ pub fn execveat(task: &Task<'_>) -> Result<Answer, Errno> {
         }
         let Object::Backed(_, backed) = task.object(directory)? else { return Ok(Answer::Continue) };
         let shown = format!("/dev/fd/{directory}").into_bytes();
-        let program = Program { place: backed.place().clone(), kernel_agrees: false };
-        if task.descriptor_flags(directory).is_some_and(|flags| flags & libc::O_CLOEXEC != 0) && is_script(task, &program)? {
-            // The interpreter could not open it (BINPRM_FLAGS_PATH_INACCESSIBLE).
+        let program = Program { place: backed.place(), kernel_agrees: false };
+        if closes_on_exec(task, directory) && is_script(task, &program)? {
             return Err(Errno::NOENT);
         }
         return run(task, program, shown, argv, envp);
@@ -75,18 +75,35 @@ pub fn execveat(task: &Task<'_>) -> Result<Answer, Errno> {
         [format!("/dev/fd/{directory}/").as_bytes(), &text].concat()
     };
     let program = Program { place: found.existing()?, kernel_agrees };
+    if !kernel_agrees && shown.starts_with(b"/dev/fd/") && closes_on_exec(task, directory) && is_script(task, &program)? {
+        return Err(Errno::NOENT);
+    }
     run(task, program, shown, argv, envp)
 }
 
-/// Opens a program for the supervisor's own reading, with the checks of exec.
-fn open_program(task: &Task<'_>, program: &Program) -> Result<OwnedFd, Errno> {
+/// A script named by such a descriptor could not be opened by its interpreter (BINPRM_FLAGS_PATH_INACCESSIBLE).
+fn closes_on_exec(task: &Task<'_>, descriptor: i32) -> bool {
+    task.descriptor_flags(descriptor).is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
+/// Opens a program for the supervisor's own reading, with the checks of exec. `None`: a program of the host that may
+/// be executed but not read.
+fn open_program(task: &Task<'_>, program: &Program) -> Result<Option<OwnedFd>, Errno> {
     let place = &program.place;
     if place.mount().flags().no_exec {
         return Err(Errno::ACCESS);
     }
     match place {
         Place::Host { path, .. } => {
-            Ok(rustix::fs::open(path.as_slice(), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?)
+            if host_ops::attributes(path)?.kind() != Kind::RegularFile {
+                return Err(Errno::ACCESS);
+            }
+            host_ops::access(path, MAY_EXEC, true)?;
+            match rustix::fs::open(path.as_slice(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(file) => Ok(Some(file)),
+                Err(Errno::ACCESS) => Ok(None),
+                Err(errno) => Err(errno),
+            }
         }
         Place::Node { mount, dentry } => {
             match dentry.kind() {
@@ -100,7 +117,7 @@ fn open_program(task: &Task<'_>, program: &Program) -> Result<OwnedFd, Errno> {
             }
             dentry.check_access(&caller, MAY_EXEC)?;
             caller.enforces_modes = false;
-            Ok(open_backing(task, place, &caller)?.descriptor)
+            Ok(Some(open_backing(task, place, &caller)?.descriptor))
         }
     }
 }
@@ -113,13 +130,16 @@ fn head(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
 }
 
 fn is_script(task: &Task<'_>, program: &Program) -> Result<bool, Errno> {
-    Ok(head(&open_program(task, program)?)?.starts_with(b"#!"))
+    match open_program(task, program)? {
+        Some(file) => Ok(head(&file)?.starts_with(b"#!")),
+        None => Ok(false),
+    }
 }
 
 /// A program at the end of a chain of `#!` lines.
 struct Resolved {
     program: Program,
-    file: OwnedFd,
+    file: Option<OwnedFd>,
     /// Replaces the first element of the argument vector, when there was a `#!` line.
     prefix: Vec<Vec<u8>>,
     /// All files of the chain are Linux's own.
@@ -135,7 +155,8 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
     for _ in 0..=MAX_DEPTH {
         kernel_agrees &= program.kernel_agrees;
         let file = match open_program(task, &program) {
-            Ok(file) => file,
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Some(Resolved { program, file: None, prefix, kernel_agrees })),
             // Unreadable, a directory, ...: Linux has the same words for it.
             Err(_) if kernel_agrees => return Ok(None),
             Err(errno) => return Err(errno),
@@ -146,7 +167,7 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
             Err(errno) => return Err(errno),
         };
         if !start.starts_with(b"#!") {
-            return Ok(Some(Resolved { program, file, prefix, kernel_agrees }));
+            return Ok(Some(Resolved { program, file: Some(file), prefix, kernel_agrees }));
         }
         let Some(line) = shebang::parse(&start) else {
             return if kernel_agrees { Ok(None) } else { Err(Errno::NOEXEC) };
@@ -171,24 +192,32 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
 
 fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) -> Result<Answer, Errno> {
     let Some(resolved) = resolve(task, program, &shown)? else { return Ok(Answer::Continue) };
-    let interpreter = elf_interpreter(task, &resolved.file)?;
+    let interpreter = match &resolved.file {
+        Some(file) => elf_interpreter(task, file)?,
+        None => None,
+    };
     if resolved.kernel_agrees && interpreter.is_none() {
         return Ok(Answer::Continue);
     }
     // Kept open until the exec is over: the names lead to these.
     let mut _copy = None;
-    let target = match (&interpreter, &resolved.program.place) {
-        (Some(interpreter), place) => {
-            let copy = copy_with_interpreter(&resolved.file, &interpreter.path)?;
+    let target = match (&interpreter, &resolved.file, &resolved.program.place) {
+        (Some(interpreter), Some(file), place) => {
+            let copy = copy_with_interpreter(file, &interpreter.path)?;
             let stat = rustix::fs::fstat(&copy)?;
             task.view.register_file(Identity { device: stat.st_dev, inode: stat.st_ino }, place.clone());
             let link = own_link(&copy);
             _copy = Some(copy);
             link
         }
-        (None, Place::Host { path, .. }) => path.clone(),
-        (None, Place::Node { .. }) => own_link(&resolved.file),
+        (_, _, Place::Host { mount, path }) => {
+            task.view.note_alias(path, mount);
+            path.clone()
+        }
+        (_, Some(file), Place::Node { .. }) => own_link(file),
+        (_, None, Place::Node { .. }) => return Err(Errno::ACCESS),
     };
+    task.view.undumpable.lock().remove(&task.process());
     let base = shown.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let link = task.view.private.link(base, &target)?;
     let path = padded(link.path(), shown.len());
@@ -210,7 +239,7 @@ fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) 
 /// What the names of an exec lead to: open until it is over.
 struct Keep {
     _target: Option<OwnedFd>,
-    _program: OwnedFd,
+    _program: Option<OwnedFd>,
 }
 
 /// The ELF interpreter when Linux would not find it by the program's own words.
@@ -231,9 +260,10 @@ fn elf_interpreter(task: &Task<'_>, file: &OwnedFd) -> Result<Option<ForeignInte
     };
     let program = Program { place: found.existing()?, kernel_agrees: false };
     let file = open_program(task, &program)?;
-    Ok(Some(match &program.place {
-        Place::Host { path, .. } => ForeignInterpreter { path: path.clone(), _file: None },
-        Place::Node { .. } => ForeignInterpreter { path: own_link(&file), _file: Some(file) },
+    Ok(Some(match (&program.place, file) {
+        (Place::Node { .. }, Some(file)) => ForeignInterpreter { path: own_link(&file), _file: Some(file) },
+        (Place::Host { path, .. }, _) => ForeignInterpreter { path: path.clone(), _file: None },
+        (Place::Node { .. }, None) => return Err(Errno::ACCESS),
     }))
 }
 

@@ -32,12 +32,23 @@ pub fn run_then(
     may_block: bool,
     then: impl FnOnce(i64) -> i64,
 ) -> Result<Answer, Errno> {
+    answer(outcome(task, number, arguments, may_block, then))
+}
+
+/// The same, told as it happened.
+pub fn outcome(
+    task: &Task<'_>,
+    number: i64,
+    arguments: &[Argument<'_>],
+    may_block: bool,
+    then: impl FnOnce(i64) -> i64,
+) -> Outcome {
     let mut all = [Argument::Value(0); 5];
     for (slot, argument) in all.iter_mut().zip(arguments) {
         *slot = *argument;
     }
     let call = InjectedCall { number: number as u64, arguments: all, may_block };
-    answer(scalpel::inject_then(&waiting(task), task.view.cookie, &call, then))
+    scalpel::inject_then(&waiting(task), task.view.cookie, &call, then)
 }
 
 /// `text` with the NUL that a path argument ends in.

@@ -1,7 +1,7 @@
 //! readlink(2), and what the magic links below /proc say.
 
 use super::target::{self, Target};
-use crate::task::{Answer, Object, Task};
+use crate::task::{Answer, Task};
 use rustix::io::Errno;
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::place::Place;
@@ -51,23 +51,11 @@ fn magic_text(task: &Task<'_>, place: &Place) -> Option<Vec<u8>> {
         return None;
     }
     let stat = rustix::fs::stat(path).ok()?;
-    let backed = task.view.backings.find(Identity { device: stat.st_dev, inode: stat.st_ino })?;
-    Some(shown_path(backed.place()))
-}
-
-/// The path of an object as /proc shows it.
-pub fn shown_path(place: &Place) -> Vec<u8> {
-    let mut path = place.view_path();
-    if place.is_deleted() {
-        path.extend_from_slice(b" (deleted)");
+    let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+    match task.view.backings.find(identity) {
+        Some(backed) => Some(crate::names::shown_path(&backed.place())),
+        None => task.view.alias(identity, &rustix::fs::readlink(path, Vec::new()).ok()?.into_bytes()),
     }
-    path
 }
 
-/// The object behind a descriptor, when it is one of the view's.
-pub fn backed_place(task: &Task<'_>, descriptor: i32) -> Result<Option<Place>, Errno> {
-    Ok(match task.object(descriptor)? {
-        Object::Backed(_, backed) => Some(backed.place().clone()),
-        Object::Kernel => None,
-    })
-}
+

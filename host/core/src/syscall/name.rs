@@ -163,13 +163,11 @@ pub fn rename(
     let old = parent(task, old_directory, old_path)?;
     let new = parent(task, new_directory, new_path)?;
     if old.kernel_agrees && new.kernel_agrees {
-        task.view.directories_changed();
         return Ok(Answer::Continue);
     }
     missing_or(&old)?;
     missing_or(&new)?;
     task.commit()?;
     operations::rename(&task.table, &old, &new, flags, &task.asker())?;
-    task.view.directories_changed();
     Ok(Answer::DONE)
 }

@@ -10,10 +10,12 @@ use crate::task::{Answer, Task};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use view_sys::memory;
-use view_vfs::attributes::Kind;
+use view_vfs::attributes::{Identity, Kind};
 use view_vfs::host_ops;
 use view_vfs::object::{Opened, OpenedFile};
+use view_vfs::mount_table::Mount;
 use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 use view_vfs::resolver::{Found, Last, WalkFlags};
@@ -212,6 +214,7 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             }
             whole.extend_from_slice(&found.name);
             let descriptor = host_ops::open(&whole, how.flags, how.mode, creator.umask)?;
+            note_alias(task, &descriptor, mount);
             Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
         }
         Place::Node { mount, dentry } => {
@@ -276,9 +279,16 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
                 }
                 let flags = how.flags & !(libc::O_CREAT | libc::O_EXCL) | libc::O_NOCTTY;
                 let descriptor = host_ops::open(path, flags, 0, 0)?;
+                note_alias(task, &descriptor, mount);
                 Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
             }
         },
+    }
+}
+
+fn note_alias(task: &Task<'_>, descriptor: &OwnedFd, mount: &Arc<Mount>) {
+    if let Ok(identity) = Identity::of(descriptor) {
+        task.view.note_alias_of(identity, mount);
     }
 }
 
@@ -301,6 +311,7 @@ fn open_temporary(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
                 return Err(Errno::ROFS);
             }
             let descriptor = host_ops::open(path, how.flags, how.mode, creator.umask)?;
+            note_alias(task, &descriptor, mount);
             Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
         }
         Place::Node { mount, dentry } => {
@@ -328,13 +339,18 @@ fn open_path(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> 
         }
         Place::Host { path, .. } if kind != Kind::Directory || place.is_plain_host() => {
             let nofollow = how.flags & libc::O_NOFOLLOW;
+            task.view.note_alias(path, place.mount());
             inject_open(task, &c_string(path), flags | nofollow)
         }
         _ => {
             let marker = task.view.markers.named_marker()?;
             task.view.register_marker(marker.identity(), place.clone());
             let text = c_string(marker.path().as_os_str().as_encoded_bytes());
-            inject_open(task, &text, flags)
+            let arguments = [Argument::Bytes(&text), Argument::Value(flags as u64), Argument::Value(0)];
+            injection::run_then(task, libc::SYS_open, &arguments, false, |result| {
+                drop(marker);
+                result
+            })
         }
     }
 }
@@ -391,7 +407,8 @@ fn generated(task: &Task<'_>, thread: u32, kind: &str, how: How) -> Result<Answe
         return Err(Errno::ACCESS);
     }
     let text = crate::proc_text::text(task, thread, kind)?;
-    let memory = rustix::fs::memfd_create(kind, MemfdFlags::CLOEXEC)?;
+    let name = kind.replace('/', "-");
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
     let mut rest = text.as_slice();
     while !rest.is_empty() {
         let count = rustix::io::write(&memory, rest)?;

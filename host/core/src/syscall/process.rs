@@ -2,17 +2,37 @@
 
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
+use view_vfs::attributes::Kind;
+use view_vfs::resolver::WalkFlags;
 
-/// prctl — only PR_SET_DUMPABLE is notified: a process that the supervisor can't read would lose the view
+/// prctl — only PR_SET_DUMPABLE and PR_GET_DUMPABLE are notified: a process that the supervisor can't read would lose
+/// the view, so that attribute is only remembered
 pub fn prctl(task: &Task<'_>) -> Result<Answer, Errno> {
-    if task.int(0) == libc::PR_SET_DUMPABLE && task.argument(1) == 0 {
-        return Ok(Answer::DONE);
+    let mut undumpable = task.view.undumpable.lock();
+    let process = task.process();
+    match (task.int(0), task.argument(1)) {
+        (libc::PR_SET_DUMPABLE, 0) => {
+            if undumpable.len() > 1024 {
+                undumpable.retain(|process| crate::task::process_of(*process).is_some());
+            }
+            undumpable.insert(process);
+            Ok(Answer::DONE)
+        }
+        (libc::PR_SET_DUMPABLE, 1) => {
+            undumpable.remove(&process);
+            Ok(Answer::Continue)
+        }
+        (libc::PR_GET_DUMPABLE, _) if undumpable.contains(&process) => Ok(Answer::Value(0)),
+        _ => Ok(Answer::Continue),
     }
-    Ok(Answer::Continue)
 }
 
 /// chroot — needs a privilege natively, and the view has no other root to give
 pub fn chroot(task: &Task<'_>) -> Result<Answer, Errno> {
-    task.path(0)?;
+    let text = task.path(0)?;
+    let place = task.walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?.existing()?;
+    if place.kind()? != Kind::Directory {
+        return Err(Errno::NOTDIR);
+    }
     Err(Errno::PERM)
 }

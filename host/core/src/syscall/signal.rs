@@ -4,8 +4,8 @@
 //! fail with EINTR although it never began (seccomp_unotify(2)). Most intercepted calls can't fail so on Linux. When
 //! the handler returns, the frame on the stack tells whether such a call was interrupted: the saved result is EINTR
 //! and the instruction before the saved address is the `syscall` of an intercepted number. The frame is then set back
-//! to the call itself. Calls that may legitimately be interrupted (a FIFO's open, connect) are told apart by having
-//! been received.
+//! to the call itself. Opening a FIFO or a device may legitimately be interrupted; calls on sockets are told apart by
+//! having been received.
 //!
 //! Limit: the number must be readable from the code (`mov $number, %eax; syscall`), as in the C library's wrappers.
 //!
@@ -17,8 +17,13 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use view_sys::memory;
+use view_vfs::attributes::{Attributes, Kind};
+use view_vfs::place::Place;
+use view_vfs::resolver::WalkFlags;
 
-/// Offset of rax in `struct ucontext`, and of rip.
+/// Offsets in `struct ucontext`.
+const RDI: u64 = 104;
+const RSI: u64 = 112;
 const RAX: u64 = 144;
 const RIP: u64 = 168;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -31,18 +36,9 @@ const THREADS: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Received(Mutex<HashMap<u32, [(i32, u64); DEPTH]>>);
 
-fn may_block(number: i64) -> bool {
-    matches!(
-        number,
-        libc::SYS_open
-            | libc::SYS_creat
-            | libc::SYS_openat
-            | libc::SYS_openat2
-            | libc::SYS_connect
-            | libc::SYS_sendto
-            | libc::SYS_execve
-            | libc::SYS_execveat
-    )
+/// Calls on a socket, of which only having been received tells whether they may be made again.
+fn is_on_socket(number: i64) -> bool {
+    matches!(number, libc::SYS_connect | libc::SYS_sendto)
 }
 
 impl Received {
@@ -65,7 +61,7 @@ impl Received {
 
 /// Remembers a call that may be interrupted with good reason.
 pub fn note_received(task: &Task<'_>) {
-    if may_block(i64::from(task.call.number)) {
+    if is_on_socket(i64::from(task.call.number)) {
         task.view.received.note(task.call.tid, task.call.number, task.call.instruction_pointer);
     }
 }
@@ -79,13 +75,16 @@ pub fn sigreturn(task: &Task<'_>) -> Result<Answer, Errno> {
 
 fn set_back(task: &Task<'_>) -> Option<()> {
     let frame = stack_pointer(task.call.tid)?;
-    let mut saved = [0u8; (RIP - RAX + 8) as usize];
-    memory::read_exact(task.call.tid, frame.checked_add(RAX)?, &mut saved).ok()?;
-    let result = i64::from_le_bytes(saved[..8].try_into().ok()?);
-    if result != -i64::from(libc::EINTR) {
+    let mut saved = [0u8; (RIP + 8) as usize];
+    memory::read_exact(task.call.tid, frame, &mut saved).ok()?;
+    let register = |offset: u64| {
+        let offset = offset as usize;
+        Some(u64::from_le_bytes(saved.get(offset..offset + 8)?.try_into().ok()?))
+    };
+    if register(RAX)? as i64 != -i64::from(libc::EINTR) {
         return None;
     }
-    let address = u64::from_le_bytes(saved[saved.len() - 8..].try_into().ok()?);
+    let address = register(RIP)?;
     let mut code = [0u8; 7];
     memory::read_exact(task.call.tid, address.checked_sub(7)?, &mut code).ok()?;
     if code[0] != MOV_EAX || code[5..] != SYSCALL {
@@ -95,11 +94,30 @@ fn set_back(task: &Task<'_>) -> Option<()> {
     if !table::is_notified(number as u32) {
         return None;
     }
-    if may_block(i64::from(number)) && task.view.received.has(task.call.tid, number, address) {
+    let is_legitimate = match i64::from(number) {
+        libc::SYS_open | libc::SYS_creat => waits(task, libc::AT_FDCWD, register(RDI)?),
+        libc::SYS_openat | libc::SYS_openat2 => waits(task, register(RDI)? as i32, register(RSI)?),
+        other if is_on_socket(other) => task.view.received.has(task.call.tid, number, address),
+        _ => false,
+    };
+    if is_legitimate {
         return None;
     }
     memory::write(task.call.tid, frame + RAX, &i64::from(number).to_le_bytes()).ok()?;
     memory::write(task.call.tid, frame + RIP, &(address - SYSCALL.len() as u64).to_le_bytes()).ok()
+}
+
+/// Can opening this wait for something, so that EINTR is an answer of its own?
+fn waits(task: &Task<'_>, directory: i32, path: u64) -> bool {
+    let kind = memory::read_path(task.call.tid, path)
+        .and_then(|text| task.walk(directory, &text, WalkFlags::FOLLOW))
+        .and_then(|found| found.existing())
+        .and_then(|place| match &place {
+            // What a magic link leads to counts.
+            Place::Host { path, .. } => Ok(Attributes::from_stat(&rustix::fs::stat(path.as_slice())?).kind()),
+            Place::Node { dentry, .. } => Ok(dentry.kind()),
+        });
+    matches!(kind, Ok(Kind::NamedPipe | Kind::CharDevice | Kind::BlockDevice))
 }
 
 /// The stack pointer of a thread inside a system call, from /proc/TID/syscall (proc(5)).

@@ -47,7 +47,7 @@ pub fn of_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target, Errno> 
         };
     }
     match task.object(descriptor)? {
-        Object::Backed(_, backed) => Ok(Target::Place(backed.place().clone())),
+        Object::Backed(_, backed) => Ok(Target::Place(backed.place())),
         Object::Kernel => Ok(Target::Kernel),
     }
 }
@@ -64,9 +64,11 @@ pub fn on_place(
 }
 
 /// Is the found object a text below /proc that tells the view's own names?
-pub fn generated(found: &Found) -> Option<(u32, &'static str)> {
+pub fn generated(found: &Found) -> Option<(u32, &str)> {
     let path = found.place.as_ref()?.host_path()?;
     let (task, rest) = procfs::split_task(path)?;
-    let kind = crate::proc_text::KINDS.iter().find(|kind| kind.as_bytes() == rest)?;
-    Some((task, kind))
+    if !crate::proc_text::is_generated(rest) {
+        return None;
+    }
+    Some((task, std::str::from_utf8(rest).ok()?))
 }

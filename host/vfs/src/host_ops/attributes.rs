@@ -25,12 +25,8 @@ pub fn attributes(path: &[u8]) -> Result<Attributes, Errno> {
     match statx(target.directory(), target.rest, flags, wanted) {
         Ok(statx) => Ok(Attributes::from_statx(&statx)),
         // Old seccomp profiles do not know statx.
-        Err(Errno::NOSYS) => statat(
-            target.directory(),
-            target.rest,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .map(|stat| Attributes::from_stat(&stat)),
+        Err(Errno::NOSYS) => statat(target.directory(), target.rest, AtFlags::SYMLINK_NOFOLLOW)
+            .map(|stat| Attributes::from_stat(&stat)),
         Err(error) => Err(error),
     }
 }

@@ -28,8 +28,7 @@ const KNOWN: i32 = libc::O_ACCMODE
     | libc::O_PATH
     | libc::O_TMPFILE;
 /// Flags that mean something together with `O_PATH`.
-const KNOWN_WITH_PATH: i32 =
-    libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+const KNOWN_WITH_PATH: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
 
 /// openat2(2) is missing or refused here.
 static LACKS_OPENAT2: AtomicBool = AtomicBool::new(false);

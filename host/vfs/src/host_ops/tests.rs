@@ -145,28 +145,23 @@ fn extended_attributes_follow_the_kernels_size_rules() {
         Err(Errno::OPNOTSUPP) => return,
         result => result.unwrap(),
     }
-    assert_eq!(
-        get_xattr(&file, b"user.key", 0),
-        Ok(XattrAnswer::Length(5))
-    );
+    assert_eq!(get_xattr(&file, b"user.key", 0), Ok(XattrAnswer::Length(5)));
     assert_eq!(
         get_xattr(&file, b"user.key", 100),
         Ok(XattrAnswer::Value(b"value".to_vec()))
     );
     assert_eq!(get_xattr(&file, b"user.key", 3), Err(Errno::RANGE));
     assert_eq!(get_xattr(&file, b"", 3), Err(Errno::RANGE));
-    assert_eq!(
-        set_xattr(&file, b"user.key", b"", 1),
-        Err(Errno::EXIST)
-    );
-    assert_eq!(
-        set_xattr(&file, b"user.key", b"", 4),
-        Err(Errno::INVAL)
-    );
+    assert_eq!(set_xattr(&file, b"user.key", b"", 1), Err(Errno::EXIST));
+    assert_eq!(set_xattr(&file, b"user.key", b"", 4), Err(Errno::INVAL));
     let Ok(XattrAnswer::Value(names)) = list_xattr(&file, 4096) else {
         panic!("no list");
     };
-    assert!(names.split(|&byte| byte == 0).any(|name| name == b"user.key"));
+    assert!(
+        names
+            .split(|&byte| byte == 0)
+            .any(|name| name == b"user.key")
+    );
     remove_xattr(&file, b"user.key").unwrap();
     assert_eq!(get_xattr(&file, b"user.key", 0), Err(Errno::NODATA));
 }
@@ -177,13 +172,7 @@ fn listings_go_on_at_a_cookie() {
     for number in 0..2000 {
         fs::write(scratch.0.join(format!("file-{number:04}")), b"").unwrap();
     }
-    let directory = open(
-        bytes(&scratch.0),
-        libc::O_RDONLY | libc::O_DIRECTORY,
-        0,
-        0,
-    )
-    .unwrap();
+    let directory = open(bytes(&scratch.0), libc::O_RDONLY | libc::O_DIRECTORY, 0, 0).unwrap();
     let mut names = Vec::new();
     let mut cookie = 0;
     loop {

@@ -58,12 +58,7 @@ impl Dentry {
         if !caller.enforces_modes && mask != 0 && !instance.lacks(Operation::Access) {
             let flags = AccessFlags::from_bits_truncate(mask as i32); // three bits
             let request = instance.request_of(&caller.credentials);
-            match sync::access(
-                instance.module(),
-                &request,
-                self.inode().number(),
-                flags,
-            ) {
+            match sync::access(instance.module(), &request, self.inode().number(), flags) {
                 Ok(()) => {}
                 Err(fuse_compat::Errno::ENOSYS) => instance.note_missing(Operation::Access),
                 Err(error) => return Err(module_error(error)),

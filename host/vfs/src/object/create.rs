@@ -28,16 +28,9 @@ impl Dentry {
     ) -> Result<Arc<Dentry>, Errno> {
         self.prepare_create(name, false, caller)?;
         self.may_create(caller)?;
-        let mode = mode & 0o1777 & !caller.umask;
+        let mode = self.instance().mode_for_module(mode & 0o1777, caller);
         self.create_with(name, caller, |instance, request, number| {
-            sync::mkdir(
-                instance,
-                request,
-                number,
-                os_str(name),
-                mode,
-                caller.umask,
-            )
+            sync::mkdir(instance, request, number, os_str(name), mode, caller.umask)
         })
     }
 
@@ -75,7 +68,8 @@ impl Dentry {
             true => u32::try_from(rdev).map_err(|_| Errno::INVAL)?,
             false => 0,
         };
-        let mode = kind.mode_bits() | (mode & 0o7777 & !caller.umask);
+        let permissions = self.instance().mode_for_module(mode & 0o7777, caller);
+        let mode = kind.mode_bits() | permissions;
         self.create_with(name, caller, |instance, request, number| {
             let name = os_str(name);
             sync::mknod(instance, request, number, name, mode, caller.umask, rdev)

@@ -129,7 +129,8 @@ mod tests {
         assert_eq!(last, entries.last().map(|entry| entry.next_cookie));
         let mut offset = 0;
         for entry in &entries {
-            let field = |range: std::ops::Range<usize>| &bytes[offset + range.start..offset + range.end];
+            let field =
+                |range: std::ops::Range<usize>| &bytes[offset + range.start..offset + range.end];
             assert_eq!(field(0..8), entry.inode.to_ne_bytes());
             assert_eq!(field(8..16), entry.next_cookie.to_ne_bytes());
             assert_eq!(field(19..19 + entry.name.len()), &*entry.name);

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use fuse_compat::{EntryOut, Filesystem, INodeNo, InitFlags, KernelConfig, Notifier, Request, sync};
+use fuse_compat::{
+    EntryOut, Filesystem, INodeNo, InitFlags, KernelConfig, Notifier, Request, sync,
+};
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
@@ -124,8 +126,8 @@ impl Instance {
             .map_err(|error| module_error(error.into()))?;
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed) % MINOR_COUNT;
         let device = make_device(0, FIRST_MINOR + number);
-        let answer = sync::getattr(&*filesystem, &request, INodeNo::ROOT, None)
-            .map_err(module_error);
+        let answer =
+            sync::getattr(&*filesystem, &request, INodeNo::ROOT, None).map_err(module_error);
         let root_attributes = match answer {
             Ok(answer) => Attributes::from_file_attr(&answer.attr, device),
             Err(error) => {
@@ -277,6 +279,16 @@ impl Instance {
     /// Must a change be refused with `EROFS`?
     pub(super) fn refuses_changes(&self, caller: &Caller) -> bool {
         self.is_read_only() || caller.mount_is_read_only
+    }
+
+    /// The mode of a new object as it is sent to the module, which applies the umask itself if it asked for that (a
+    /// default access list may take the umask's place).
+    pub(super) fn mode_for_module(&self, mode: u32, caller: &Caller) -> u32 {
+        if self.has_requested(InitFlags::FUSE_DONT_MASK) {
+            mode
+        } else {
+            mode & !caller.umask
+        }
     }
 
     /// The expiry of a fact that the module allows to cache for `ttl`.

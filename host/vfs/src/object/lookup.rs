@@ -241,8 +241,7 @@ impl Dentry {
                     displaced = other;
                     let name: Arc<[u8]> = Arc::from(name);
                     let parent = Some(Arc::clone(self));
-                    let dentry =
-                        Dentry::new(Arc::clone(inode), parent, Arc::clone(&name), expiry);
+                    let dentry = Dentry::new(Arc::clone(inode), parent, Arc::clone(&name), expiry);
                     table.set_present(&name, &dentry);
                     dentry
                 }

@@ -188,7 +188,7 @@ impl Dentry {
             instance.module(),
             &request,
             self.inode().number(),
-            libc::S_IFREG | (mode & 0o7777 & !caller.umask),
+            libc::S_IFREG | instance.mode_for_module(mode & 0o7777, caller),
             caller.umask,
             flags & !HOST_FLAGS,
         );
@@ -302,7 +302,7 @@ impl Dentry {
         self.may_create(caller)?;
         let instance = self.instance();
         let request = instance.request_of(&caller.credentials);
-        let mode = libc::S_IFREG | (mode & 0o7777 & !caller.umask);
+        let sent_mode = libc::S_IFREG | instance.mode_for_module(mode & 0o7777, caller);
         if !instance.lacks(Operation::Create) {
             let seen = instance.changes();
             let answer = sync::create(
@@ -310,7 +310,7 @@ impl Dentry {
                 &request,
                 self.inode().number(),
                 os_str(name),
-                mode,
+                sent_mode,
                 caller.umask,
                 flags & !libc::O_NOCTTY,
             );
@@ -327,7 +327,7 @@ impl Dentry {
                 Err(error) => return Err(module_error(error)),
             }
         }
-        // The umask was applied above: applying it again changes nothing.
+        let mode = libc::S_IFREG | (mode & 0o7777);
         let dentry = self.create_node(name, mode, 0, false, caller)?;
         let open = OpenFile::open(dentry.inode(), flags & !HOST_FLAGS, Some(caller))?;
         let file = dentry.hand_out(open, flags, display_path)?;
@@ -368,10 +368,7 @@ impl Dentry {
         }
         let is_direct = open.opened_flags.contains(FopenFlags::FOPEN_DIRECT_IO);
         let wanted = self.wanted(display_path, is_direct)?;
-        let (descriptor, identity) = self
-            .instance()
-            .page_cache()
-            .open(&wanted, flags, &open)?;
+        let (descriptor, identity) = self.instance().page_cache().open(&wanted, flags, &open)?;
         Ok(OpenedFile {
             descriptor,
             identity,
@@ -411,11 +408,7 @@ struct OpenFile<'a> {
 }
 
 impl<'a> OpenFile<'a> {
-    fn open(
-        inode: &'a Inode,
-        flags: i32,
-        caller: Option<&Caller>,
-    ) -> Result<OpenFile<'a>, Errno> {
+    fn open(inode: &'a Inode, flags: i32, caller: Option<&Caller>) -> Result<OpenFile<'a>, Errno> {
         let instance = inode.instance();
         let not_needed = OpenFile {
             inode,
@@ -525,4 +518,3 @@ impl ContentSource for OpenFile<'_> {
         }
     }
 }
-

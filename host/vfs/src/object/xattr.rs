@@ -201,9 +201,7 @@ impl Dentry {
     ) -> Result<XattrAnswer, Errno> {
         match answer {
             Ok(XattrOut::Data(bytes)) => XattrAnswer::from_bytes(bytes, capacity),
-            Ok(XattrOut::Size(length)) if capacity == 0 => {
-                Ok(XattrAnswer::Length(length as usize))
-            }
+            Ok(XattrOut::Size(length)) if capacity == 0 => Ok(XattrAnswer::Length(length as usize)),
             Ok(XattrOut::Size(0)) => Ok(XattrAnswer::Value(Vec::new())),
             Ok(XattrOut::Size(_)) => Err(Errno::IO),
             Err(fuse_compat::Errno::ENOSYS) => {

@@ -59,7 +59,11 @@ impl Budget {
     /// Is there room for a file of this size and its descriptor, with the `reserve`th part of the limits (0: nothing)
     /// left free? Files too large for the memory need only the descriptor.
     pub(super) fn has_room(&self, bytes: u64, reserve: u64) -> bool {
-        let bytes = if bytes > self.largest_file() { 0 } else { bytes };
+        let bytes = if bytes > self.largest_file() {
+            0
+        } else {
+            bytes
+        };
         let free_part = |limit: u64| limit.checked_div(reserve).unwrap_or(0);
         let most_bytes = self.total_bytes - free_part(self.total_bytes);
         let descriptor_limit = descriptor_limit();
@@ -201,5 +205,20 @@ mod tests {
         assert!(budget.has_room(5000, 0), "goes to the spool");
         drop((charge, rest));
         assert_eq!((budget.used_bytes(), budget.descriptors()), (0, 0));
+    }
+
+    #[test]
+    fn descriptors_are_limited_as_well() {
+        let limit = descriptor_limit();
+        let budget = Arc::new(Budget::new(Some(1000)));
+        // A charge is only a count, so very many are cheap; no limit at all is nothing to test.
+        if limit > 1 << 24 {
+            return;
+        }
+        let mut charges: Vec<Charge> = (1..limit).map(|_| Charge::new(&budget, 0)).collect();
+        assert!(budget.has_room(0, 0));
+        assert!(!budget.has_room(0, 8), "not with an eighth left free");
+        charges.push(Charge::new(&budget, 0));
+        assert!(!budget.has_room(0, 0));
     }
 }

@@ -16,6 +16,8 @@
 //! | `spool`  | where the backing files are made                       |
 //! | `reopen` | another open file description of the same file         |
 //!
+//! Tests are with their only user, in `object::tests::content`.
+//!
 //! Lock order: `CachedFile::content` (held while a file is filled), then `PageCache::files`. Under `files` another
 //! file's `content` is never waited for. `PageCache::outdated` is a leaf.
 
@@ -23,9 +25,6 @@ mod budget;
 mod fill;
 mod reopen;
 mod spool;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -298,7 +297,10 @@ impl PageCache {
 
     fn unlist(&self, key: FileKey, file: &Arc<CachedFile>) {
         let mut files = self.files.lock();
-        if files.get(&key).is_some_and(|other| Arc::ptr_eq(other, file)) {
+        if files
+            .get(&key)
+            .is_some_and(|other| Arc::ptr_eq(other, file))
+        {
             files.remove(&key);
         }
         drop(files);
@@ -323,7 +325,9 @@ impl PageCache {
         let descriptor = spool::publish(writable, &style, is_in_memory)?;
         let stat = rustix::fs::fstat(&descriptor)?;
         let bytes = match is_in_memory {
-            true => u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+            true => u64::try_from(stat.st_blocks)
+                .unwrap_or(0)
+                .saturating_mul(512),
             false => 0,
         };
         let filled = Filled {
@@ -353,7 +357,13 @@ impl PageCache {
             let files = self.files.lock();
             files
                 .iter()
-                .map(|(key, file)| (file.last_use.load(Ordering::Relaxed), *key, Arc::clone(file)))
+                .map(|(key, file)| {
+                    (
+                        file.last_use.load(Ordering::Relaxed),
+                        *key,
+                        Arc::clone(file),
+                    )
+                })
                 .collect()
         };
         candidates.sort_unstable_by_key(|(last_use, ..)| *last_use);

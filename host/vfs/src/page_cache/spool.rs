@@ -69,10 +69,9 @@ impl Spool {
         match create_in_memory(style) {
             Ok(file) => Ok((file, true)),
             // Where memfds that can be run are forbidden (vm.memfd_noexec), the disk may still do.
-            Err(error) if style.is_executable => self
-                .create_on_disk()
-                .map(|file| (file, false))
-                .ok_or(error),
+            Err(error) if style.is_executable => {
+                self.create_on_disk().map(|file| (file, false)).ok_or(error)
+            }
             Err(error) => Err(error),
         }
     }

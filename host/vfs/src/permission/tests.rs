@@ -130,31 +130,11 @@ fn set_id_bits_go_as_in_linux() {
 
 #[test]
 fn links_to_files_of_others_need_read_and_write_permission() {
-    assert!(may_link_to(
-        &inode(0o100666, 1, 1),
-        None,
-        &user(2, 2, &[])
-    ));
-    assert!(!may_link_to(
-        &inode(0o100644, 1, 1),
-        None,
-        &user(2, 2, &[])
-    ));
-    assert!(!may_link_to(
-        &inode(0o104666, 1, 1),
-        None,
-        &user(2, 2, &[])
-    ));
-    assert!(!may_link_to(
-        &inode(0o010666, 1, 1),
-        None,
-        &user(2, 2, &[])
-    ));
-    assert!(may_link_to(
-        &inode(0o104600, 2, 1),
-        None,
-        &user(2, 2, &[])
-    ));
+    assert!(may_link_to(&inode(0o100666, 1, 1), None, &user(2, 2, &[])));
+    assert!(!may_link_to(&inode(0o100644, 1, 1), None, &user(2, 2, &[])));
+    assert!(!may_link_to(&inode(0o104666, 1, 1), None, &user(2, 2, &[])));
+    assert!(!may_link_to(&inode(0o010666, 1, 1), None, &user(2, 2, &[])));
+    assert!(may_link_to(&inode(0o104600, 2, 1), None, &user(2, 2, &[])));
 }
 
 fn list(entries: &[(u16, u16, u32)]) -> AccessList {
