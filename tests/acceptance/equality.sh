@@ -3,11 +3,14 @@
 # what tar makes of it. The same script (listing.sh) described the source tree when the images were made.
 . "$(dirname "$0")/lib.sh"
 
-if [ "$VIEW_FULL" = 1 ]; then
-	listings='attributes xattrs sha256 tar'
-else
-	listings='attributes xattrs sha256-quick tar-quick'
-fi
+# listings IMAGE: what is compared. Quick runs leave the hashes of single files to two images, since tar compares the data too.
+listings() {
+	case $VIEW_FULL,$1 in
+	1,*) echo attributes xattrs sha256 tar ;;
+	*,ext2-1k | *,ext4) echo attributes xattrs sha256-quick tar-quick ;;
+	*) echo attributes xattrs tar-quick ;;
+	esac
+}
 
 # copies IMAGE: copies parts of the image to the host, from inside a view, and compares them outside.
 copies() {
@@ -20,7 +23,7 @@ copies() {
 }
 
 for image in ${EQUALITY_IMAGES:-ext2-1k ext2-4k ext3 ext4 ext4-1k-inline ext4-bigalloc}; do
-	for listing in $listings; do
+	for listing in $(listings "$image"); do
 		# The mount point does not exist on the host.
 		if on "$FIXTURES/$image.img" "$WORK/mnt" sh "$ACCEPTANCE/listing.sh" "$listing" "$WORK/mnt" \
 			>"$WORK/listing" 2>"$WORK/errors"; then

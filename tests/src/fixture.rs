@@ -27,7 +27,9 @@ pub fn build(root: &Path, show: &Path, show_static: &Path) -> io::Result<()> {
     let at = |name: &str| root.join(name);
     fs::write(at("file"), "hello, fixture\n")?;
     fs::write(at("empty"), "")?;
-    let pattern: Vec<u8> = (0..BIG_BYTES).map(|i| ((i * 7 + (i >> 8)) & 0xff) as u8).collect();
+    let pattern: Vec<u8> = (0..BIG_BYTES)
+        .map(|i| ((i * 7 + (i >> 8)) & 0xff) as u8)
+        .collect();
     fs::write(at("big"), pattern)?;
     let sparse = File::create(at("sparse"))?;
     sparse.write_all_at(b"A", 0)?;
@@ -37,7 +39,10 @@ pub fn build(root: &Path, show: &Path, show_static: &Path) -> io::Result<()> {
     fs::write(at("dir/b"), "b\n")?;
     fs::write(at("dir/sub/deep"), "deep\n")?;
     fs::create_dir_all(at("deep/d1/d2/d3/d4/d5/d6/d7/d8/d9/d10/d11/d12"))?;
-    fs::write(at("deep/d1/d2/d3/d4/d5/d6/d7/d8/d9/d10/d11/d12/leaf"), "leaf\n")?;
+    fs::write(
+        at("deep/d1/d2/d3/d4/d5/d6/d7/d8/d9/d10/d11/d12/leaf"),
+        "leaf\n",
+    )?;
     links(root)?;
     fs::write(at("hard1"), "hard\n")?;
     fs::hard_link(at("hard1"), at("hard2"))?;
@@ -48,7 +53,14 @@ pub fn build(root: &Path, show: &Path, show_static: &Path) -> io::Result<()> {
     fs::create_dir(at("long"))?;
     fs::write(at(&format!("long/{}", "x".repeat(255))), "long\n")?;
     fs::create_dir(at("odd"))?;
-    for name in [&b"new\nline"[..], b"\xff\xfe", b" space ", b"-dash", b"back\\slash", b"star*?"] {
+    for name in [
+        &b"new\nline"[..],
+        b"\xff\xfe",
+        b" space ",
+        b"-dash",
+        b"back\\slash",
+        b"star*?",
+    ] {
         fs::write(at("odd").join(std::ffi::OsStr::from_bytes(name)), "odd\n")?;
     }
     fs::create_dir(at("modes"))?;
@@ -57,13 +69,31 @@ pub fn build(root: &Path, show: &Path, show_static: &Path) -> io::Result<()> {
         fs::write(&path, "mode\n")?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
-    rustix::fs::mknodat(CWD, at("fifo"), FileType::Fifo, Mode::from_raw_mode(0o644), 0)?;
-    rustix::fs::mknodat(CWD, at("sock"), FileType::Socket, Mode::from_raw_mode(0o755), 0)?;
+    rustix::fs::mknodat(
+        CWD,
+        at("fifo"),
+        FileType::Fifo,
+        Mode::from_raw_mode(0o644),
+        0,
+    )?;
+    rustix::fs::mknodat(
+        CWD,
+        at("sock"),
+        FileType::Socket,
+        Mode::from_raw_mode(0o755),
+        0,
+    )?;
     programs(root, show, show_static)?;
     // A host filesystem without user xattrs is not an error: the tracee about them then skips natively.
     let _ = rustix::fs::setxattr(at("file"), "user.test", b"value", XattrFlags::empty());
-    let time = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
-    let times = Timestamps { last_access: time, last_modification: time };
+    let time = Timespec {
+        tv_sec: 1_000_000_000,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
     rustix::fs::utimensat(CWD, at("file"), &times, AtFlags::empty())?;
     Ok(())
 }
@@ -92,7 +122,13 @@ fn programs(root: &Path, show: &Path, show_static: &Path) -> io::Result<()> {
     fs::write(bin.join("script"), "#!/bin/sh\necho script \"$@\"\n")?;
     fs::write(bin.join("relscript"), "#!bin/show --flag\n")?;
     fs::write(bin.join("notexec"), "#!/bin/sh\n")?;
-    for (name, mode) in [("show", 0o755), ("show-static", 0o755), ("script", 0o755), ("relscript", 0o755), ("notexec", 0o644)] {
+    for (name, mode) in [
+        ("show", 0o755),
+        ("show-static", 0o755),
+        ("script", 0o755),
+        ("relscript", 0o755),
+        ("notexec", 0o644),
+    ] {
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(mode))?;
     }
     Ok(())
@@ -110,7 +146,10 @@ pub fn build_image(root: &Path, image: &Path) -> io::Result<()> {
         .arg("48M")
         .output()?;
     if !result.status.success() {
-        return Err(io::Error::other(format!("mke2fs: {}", String::from_utf8_lossy(&result.stderr))));
+        return Err(io::Error::other(format!(
+            "mke2fs: {}",
+            String::from_utf8_lossy(&result.stderr)
+        )));
     }
     Ok(())
 }
@@ -118,6 +157,9 @@ pub fn build_image(root: &Path, image: &Path) -> io::Result<()> {
 /// A command for a system tool that may live in a directory that users don't have in PATH.
 #[must_use]
 pub fn tool(name: &str) -> Command {
-    let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|d| PathBuf::from(d).join(name)).find(|p| p.exists());
+    let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .iter()
+        .map(|d| PathBuf::from(d).join(name))
+        .find(|p| p.exists());
     Command::new(path.unwrap_or_else(|| PathBuf::from(name)))
 }

@@ -32,14 +32,26 @@ impl Options {
     /// Flags that `cargo test` users pass to libtest out of habit are accepted without effect.
     #[must_use]
     pub fn from_args() -> Self {
-        let mut options = Self { jobs: 2, repeat: 1, timeout_s: 60, ..Self::default() };
+        let mut options = Self {
+            jobs: 2,
+            repeat: 1,
+            timeout_s: 60,
+            ..Self::default()
+        };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let (flag, inline) = match arg.split_once('=') {
-                Some((flag, value)) if flag.starts_with("--") => (flag.to_string(), Some(value.to_string())),
+                Some((flag, value)) if flag.starts_with("--") => {
+                    (flag.to_string(), Some(value.to_string()))
+                }
                 _ => (arg, None),
             };
-            let mut value = || inline.clone().or_else(|| args.next()).unwrap_or_else(|| usage());
+            let mut value = || {
+                inline
+                    .clone()
+                    .or_else(|| args.next())
+                    .unwrap_or_else(|| usage())
+            };
             match flag.as_str() {
                 "--native" => options.is_native_only = true,
                 "--worlds" => options.worlds = list(&value()),

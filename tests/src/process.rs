@@ -47,7 +47,11 @@ pub fn command_line(command: &Command) -> String {
     let mut words: Vec<String> = Vec::new();
     for (key, value) in command.get_envs() {
         if let Some(value) = value {
-            words.push(format!("{}={}", key.to_string_lossy(), quote(&value.to_string_lossy())));
+            words.push(format!(
+                "{}={}",
+                key.to_string_lossy(),
+                quote(&value.to_string_lossy())
+            ));
         }
     }
     words.push(quote(&command.get_program().to_string_lossy()));
@@ -56,7 +60,11 @@ pub fn command_line(command: &Command) -> String {
 }
 
 fn quote(word: &str) -> String {
-    if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c)) {
+    if !word.is_empty()
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c))
+    {
         return word.to_string();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
@@ -67,10 +75,25 @@ fn quote(word: &str) -> String {
 ///
 /// # Errors
 /// The command could not be started, or its output file not be made in `scratch`.
-pub fn run(command: &mut Command, limit: Duration, scratch: &Path, stdin: Stdio) -> io::Result<Outcome> {
-    let path = scratch.join(format!("out-{:?}", std::thread::current().id()).replace(['(', ')'], "-"));
-    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-    command.stdin(stdin).stdout(file.try_clone()?).stderr(file.try_clone()?).process_group(0);
+pub fn run(
+    command: &mut Command,
+    limit: Duration,
+    scratch: &Path,
+    stdin: Stdio,
+) -> io::Result<Outcome> {
+    let path =
+        scratch.join(format!("out-{:?}", std::thread::current().id()).replace(['(', ')'], "-"));
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)?;
+    command
+        .stdin(stdin)
+        .stdout(file.try_clone()?)
+        .stderr(file.try_clone()?)
+        .process_group(0);
     let mut child = command.spawn()?;
     let start = Instant::now();
     let mut pause = Duration::from_micros(500);
@@ -89,12 +112,18 @@ pub fn run(command: &mut Command, limit: Duration, scratch: &Path, stdin: Stdio)
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
     file.take(4 << 20).read_to_end(&mut bytes)?;
-    Ok(Outcome { status, output: String::from_utf8_lossy(&bytes).into_owned() })
+    Ok(Outcome {
+        status,
+        output: String::from_utf8_lossy(&bytes).into_owned(),
+    })
 }
 
 /// Kills every process of a group that this program has started.
 pub fn kill_group(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+    if let Some(pid) = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }

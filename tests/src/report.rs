@@ -25,12 +25,18 @@ impl Report {
     /// An empty report; `is_verbose` prints passed runs too.
     #[must_use]
     pub fn new(is_verbose: bool) -> Self {
-        Self { counts: Mutex::default(), is_verbose }
+        Self {
+            counts: Mutex::default(),
+            is_verbose,
+        }
     }
 
     /// Counts a run of `name` in `group`, and prints it where that is useful.
     pub fn add(&self, group: &str, name: &str, verdict: &Verdict) {
-        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut counts = self
+            .counts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let entry = counts.entry(group.to_string()).or_default();
         match verdict {
             Verdict::Passed => {
@@ -53,9 +59,15 @@ impl Report {
     /// Prints the table and the closing line; gives the exit status.
     #[must_use]
     pub fn close(&self) -> i32 {
-        let counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let counts = self
+            .counts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut total = (0, 0);
-        println!("{:<10} {:>7} {:>7} {:>8}", "group", "passed", "failed", "skipped");
+        println!(
+            "{:<10} {:>7} {:>7} {:>8}",
+            "group", "passed", "failed", "skipped"
+        );
         for (group, (passed, failed, skipped)) in counts.iter() {
             println!("{group:<10} {passed:>7} {failed:>7} {skipped:>8}");
             total = (total.0 + passed, total.1 + failed);
@@ -66,5 +78,8 @@ impl Report {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("        {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("        {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -21,7 +21,15 @@ impl Scratch {
     /// As mkdir(2).
     pub fn new(base: &Path, is_kept: bool) -> io::Result<Self> {
         for n in 0..100 {
-            let path = base.join(format!("vt-{}{}", std::process::id(), if n == 0 { String::new() } else { format!(".{n}") }));
+            let path = base.join(format!(
+                "vt-{}{}",
+                std::process::id(),
+                if n == 0 {
+                    String::new()
+                } else {
+                    format!(".{n}")
+                }
+            ));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path, is_kept }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -82,13 +90,18 @@ pub fn give_up_root() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let uid = std::env::var("VIEW_TEST_UID").ok().and_then(|v| v.parse().ok()).unwrap_or(65534_u32);
+    let uid = std::env::var("VIEW_TEST_UID")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(65534_u32);
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let error = Command::new(program)
         .args(std::env::args_os().skip(1))
         .uid(uid)
         .gid(uid)
         .env("HOME", "/nonexistent")
+        // Root's own directories in PATH can't be searched by others, which changes what a failed search says.
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
         .env_remove("XDG_RUNTIME_DIR")
         .exec();
     eprintln!("cannot start again as uid {uid}: {error}");
@@ -98,7 +111,9 @@ pub fn give_up_root() {
 /// The workspace's root directory.
 #[must_use]
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// The `view` binary: `VIEW_BIN`, else beside the running test program (target/PROFILE/view), else the workspace's
@@ -112,7 +127,12 @@ pub fn view_binary() -> Result<PathBuf, String> {
         places.push(PathBuf::from(path));
     } else {
         if let Ok(exe) = std::env::current_exe() {
-            places.extend(exe.ancestors().skip(2).take(1).map(|profile| profile.join("view")));
+            places.extend(
+                exe.ancestors()
+                    .skip(2)
+                    .take(1)
+                    .map(|profile| profile.join("view")),
+            );
         }
         places.push(workspace().join("target/release/view"));
         places.push(workspace().join("target/debug/view"));
@@ -121,7 +141,11 @@ pub fn view_binary() -> Result<PathBuf, String> {
         Some(path) => fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display())),
         None => Err(format!(
             "no view binary (looked for {}): run `cargo build`, set VIEW_BIN, or pass --native",
-            places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+            places
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
         )),
     }
 }

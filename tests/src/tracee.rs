@@ -38,13 +38,25 @@ pub fn all(directory: &Path) -> io::Result<Vec<Tracee>> {
         let text = fs::read_to_string(&source)?;
         let field = |key: &str| {
             let prefix = format!("// {key}:");
-            text.lines().take(20).find_map(|line| line.strip_prefix(prefix.as_str())).map(|v| v.trim().to_string())
+            text.lines()
+                .take(20)
+                .find_map(|line| line.strip_prefix(prefix.as_str()))
+                .map(|v| v.trim().to_string())
         };
-        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let missing = |key: &str| io::Error::other(format!("{}: no `// {key}:` line", source.display()));
+        let name = source
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let missing =
+            |key: &str| io::Error::other(format!("{}: no `// {key}:` line", source.display()));
         tracees.push(Tracee {
             worlds: field("worlds").ok_or_else(|| missing("worlds"))?,
-            variants: field("variants").ok_or_else(|| missing("variants"))?.split_whitespace().map(str::to_string).collect(),
+            variants: field("variants")
+                .ok_or_else(|| missing("variants"))?
+                .split_whitespace()
+                .map(str::to_string)
+                .collect(),
             pitfalls: field("pitfalls").ok_or_else(|| missing("pitfalls"))?,
             name,
             source,
@@ -59,7 +71,12 @@ fn flags(variant: &str) -> &'static [&'static str] {
         "static" => &["-pthread", "-static"],
         "static-pie" => &["-pthread", "-static-pie"],
         "threads" => &["-pthread", "-DCHECK_THREADS"],
-        "nolibc" => &["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"],
+        "nolibc" => &[
+            "-static",
+            "-nostdlib",
+            "-ffreestanding",
+            "-fno-stack-protector",
+        ],
         _ => &["-pthread"],
     }
 }
@@ -68,7 +85,10 @@ fn flags(variant: &str) -> &'static [&'static str] {
 #[must_use]
 pub fn binary_directory() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
-    exe.ancestors().nth(2).unwrap_or_else(|| Path::new("/tmp")).join("tracees")
+    exe.ancestors()
+        .nth(2)
+        .unwrap_or_else(|| Path::new("/tmp"))
+        .join("tracees")
 }
 
 /// Where a variant's binary is.
@@ -96,7 +116,13 @@ pub fn compile(tracee: &Tracee, variant: &str) -> Result<(), String> {
     let result = Command::new(&compiler)
         .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"])
         // Bad pointers and sizes are what many tests are about.
-        .args(["-Wno-nonnull", "-Wno-stringop-overflow", "-Wno-stringop-overread", "-Wno-array-bounds", "-Wno-format-truncation"])
+        .args([
+            "-Wno-nonnull",
+            "-Wno-stringop-overflow",
+            "-Wno-stringop-overread",
+            "-Wno-array-bounds",
+            "-Wno-format-truncation",
+        ])
         .args(flags(variant))
         .arg("-o")
         .arg(&fresh)
@@ -132,5 +158,9 @@ pub fn compile_all(pairs: &[(Tracee, String)], jobs: usize) -> Result<(), String
         }
     });
     let errors = errors.into_inner().unwrap_or_default();
-    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors.join("\n"))
+    }
 }

@@ -49,8 +49,18 @@ pub fn is_native(world: &str) -> bool {
 ///
 /// # Errors
 /// The run could not be set up.
-pub fn run(shared: &Shared, program: &Path, class: &str, world: &str, id: usize) -> io::Result<Verdict> {
-    let base = if world == "shm" { shared.shm.as_deref().unwrap_or(&shared.scratch) } else { &shared.scratch };
+pub fn run(
+    shared: &Shared,
+    program: &Path,
+    class: &str,
+    world: &str,
+    id: usize,
+) -> io::Result<Verdict> {
+    let base = if world == "shm" {
+        shared.shm.as_deref().unwrap_or(&shared.scratch)
+    } else {
+        &shared.scratch
+    };
     let home = base.join(id.to_string());
     fs::create_dir(&home)?;
     let (point, outside, source) = (home.join("d"), home.join("o"), home.join("s"));
@@ -65,7 +75,10 @@ pub fn run(shared: &Shared, program: &Path, class: &str, world: &str, id: usize)
         "tmpfs" => (vec!["--tmpfs".into(), point.display().to_string()], &point),
         "bind" => (vec!["-v".into(), words(host, "")], &point),
         "bindro" => (vec!["-v".into(), words(host, ":ro")], &point),
-        "ext" => (vec!["-m".into(), format!("ext4:{}", words(&shared.image, ""))], &point),
+        "ext" => (
+            vec!["-m".into(), format!("ext4:{}", words(&shared.image, ""))],
+            &point,
+        ),
         _ => return Err(io::Error::other(format!("unknown world {world}"))),
     };
     let mut command = match &shared.view {
@@ -77,14 +90,30 @@ pub fn run(shared: &Shared, program: &Path, class: &str, world: &str, id: usize)
         }
         _ => Command::new(program),
     };
-    command.arg(work).arg(&outside).env_remove("VIEW").env_remove("VIEW_SOCKET").env("XDG_RUNTIME_DIR", &shared.scratch);
+    command
+        .arg(work)
+        .arg(&outside)
+        .env_remove("VIEW")
+        .env_remove("VIEW_SOCKET")
+        .env("XDG_RUNTIME_DIR", &shared.scratch);
     command.current_dir("/");
-    let outcome = process::run(&mut command, shared.limit, &home, std::process::Stdio::null())?;
+    let outcome = process::run(
+        &mut command,
+        shared.limit,
+        &home,
+        std::process::Stdio::null(),
+    )?;
     let mut verdict = judge(&command, &outcome);
     if verdict == Verdict::Passed && matches!(world, "tmpfs" | "bind" | "bindro" | "ext") {
-        let leaked: Vec<_> = fs::read_dir(&point)?.flatten().map(|e| e.file_name()).collect();
+        let leaked: Vec<_> = fs::read_dir(&point)?
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
         if !leaked.is_empty() {
-            verdict = Verdict::Failed(format!("names reached the host's directory under the mount: {leaked:?}\n{}", command_line(&command)));
+            verdict = Verdict::Failed(format!(
+                "names reached the host's directory under the mount: {leaked:?}\n{}",
+                command_line(&command)
+            ));
         }
     }
     if !matches!(verdict, Verdict::Failed(_)) {
@@ -97,6 +126,11 @@ fn judge(command: &Command, outcome: &Outcome) -> Verdict {
     match outcome.code() {
         Some(0) => Verdict::Passed,
         Some(77) => Verdict::Skipped(outcome.tail(1).trim_start_matches("skipped: ").to_string()),
-        _ => Verdict::Failed(format!("{}\n{}\n{}", outcome.describe(), command_line(command), outcome.tail(20))),
+        _ => Verdict::Failed(format!(
+            "{}\n{}\n{}",
+            outcome.describe(),
+            command_line(command),
+            outcome.tail(20)
+        )),
     }
 }

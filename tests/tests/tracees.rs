@@ -20,17 +20,35 @@ fn main() {
     let options = Options::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tracees = or_die(tracee::all(&root.join("tracees")), "tracees");
-    let wanted: Vec<Tracee> = tracees.iter().filter(|t| t.worlds != "none" && options.wants(&t.name)).cloned().collect();
+    let wanted: Vec<Tracee> = tracees
+        .iter()
+        .filter(|t| t.worlds != "none" && options.wants(&t.name))
+        .cloned()
+        .collect();
     if options.is_list {
         for t in &wanted {
-            println!("{:<24} {:<5} {:<32} {}", t.name, t.worlds, t.variants.join(" "), t.pitfalls);
+            println!(
+                "{:<24} {:<5} {:<32} {}",
+                t.name,
+                t.worlds,
+                t.variants.join(" "),
+                t.pitfalls
+            );
         }
         println!("{} tracees", wanted.len());
         return;
     }
     let mut pairs = Vec::new();
-    for t in tracees.iter().filter(|t| t.worlds == "none" || options.wants(&t.name)) {
-        pairs.extend(t.variants.iter().filter(|v| t.worlds == "none" || options.wants_variant(v)).map(|v| (t.clone(), v.clone())));
+    for t in tracees
+        .iter()
+        .filter(|t| t.worlds == "none" || options.wants(&t.name))
+    {
+        pairs.extend(
+            t.variants
+                .iter()
+                .filter(|v| t.worlds == "none" || options.wants_variant(v))
+                .map(|v| (t.clone(), v.clone())),
+        );
     }
     or_die(tracee::compile_all(&pairs, options.jobs), "compiling");
     scratch::give_up_root();
@@ -40,10 +58,23 @@ fn main() {
 
 fn run_all(options: &Options, root: &Path, tracees: &[Tracee], pairs: &[(Tracee, String)]) -> i32 {
     // Tracees die by SIGBUS and the like on purpose.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    let disk = or_die(Scratch::new(&scratch::base(), options.keeps_scratch), "scratch directory");
+    let _ = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
+    let disk = or_die(
+        Scratch::new(&scratch::base(), options.keeps_scratch),
+        "scratch directory",
+    );
     let shm = Scratch::new(Path::new("/dev/shm"), options.keeps_scratch).ok();
-    let view = if options.is_native_only { None } else { Some(or_die(scratch::view_binary(), "view")) };
+    let view = if options.is_native_only {
+        None
+    } else {
+        Some(or_die(scratch::view_binary(), "view"))
+    };
     let shared = Shared {
         view,
         scratch: disk.path().to_path_buf(),
@@ -52,11 +83,26 @@ fn run_all(options: &Options, root: &Path, tracees: &[Tracee], pairs: &[(Tracee,
         image: disk.path().join("fx.img"),
         limit: Duration::from_secs(options.timeout_s),
     };
-    if pairs.iter().any(|(t, _)| matches!(t.worlds.as_str(), "ro" | "any")) {
-        let show = |variant: &str| tracees.iter().find(|t| t.name == "show").map(|t| tracee::binary(t, variant)).unwrap_or_default();
-        or_die(view_tests::fixture::build(&shared.fixture, &show("dynamic"), &show("static")), "fixture");
+    if pairs
+        .iter()
+        .any(|(t, _)| matches!(t.worlds.as_str(), "ro" | "any"))
+    {
+        let show = |variant: &str| {
+            tracees
+                .iter()
+                .find(|t| t.name == "show")
+                .map(|t| tracee::binary(t, variant))
+                .unwrap_or_default()
+        };
+        or_die(
+            view_tests::fixture::build(&shared.fixture, &show("dynamic"), &show("static")),
+            "fixture",
+        );
         if shared.view.is_some() {
-            or_die(view_tests::fixture::build_image(&shared.fixture, &shared.image), "fixture image");
+            or_die(
+                view_tests::fixture::build_image(&shared.fixture, &shared.image),
+                "fixture image",
+            );
         }
     }
     let exceptions = or_die(exceptions(&root.join("worlds.txt")), "worlds.txt");
@@ -69,7 +115,15 @@ fn run_all(options: &Options, root: &Path, tracees: &[Tracee], pairs: &[(Tracee,
                 loop {
                     let next = queue.lock().map(|mut q| q.next()).ok().flatten();
                     let Some((tracee, variant)) = next else { break };
-                    run_pair(options, &shared, &exceptions, &report, &next_id, tracee, variant);
+                    run_pair(
+                        options,
+                        &shared,
+                        &exceptions,
+                        &report,
+                        &next_id,
+                        tracee,
+                        variant,
+                    );
                 }
             });
         }
@@ -92,7 +146,10 @@ fn run_pair(
     let class = tracee.worlds.as_str();
     for world in world::of_class(class) {
         let is_native = world::is_native(world);
-        if !options.wants_world(world) || (options.is_native_only && !is_native) || (*world == "shm" && shared.shm.is_none()) {
+        if !options.wants_world(world)
+            || (options.is_native_only && !is_native)
+            || (*world == "shm" && shared.shm.is_none())
+        {
             continue;
         }
         if let Some(reason) = exceptions.get(&(tracee.name.clone(), (*world).to_string())) {
@@ -101,7 +158,8 @@ fn run_pair(
         }
         for _ in 0..options.repeat {
             let id = next_id.fetch_add(1, Ordering::Relaxed);
-            let mut verdict = world::run(shared, &program, class, world, id).unwrap_or_else(|e| Verdict::Failed(e.to_string()));
+            let mut verdict = world::run(shared, &program, class, world, id)
+                .unwrap_or_else(|e| Verdict::Failed(e.to_string()));
             if let (Verdict::Skipped(why), false) = (&verdict, is_native) {
                 verdict = Verdict::Failed(format!("skipped inside the view only: {why}"));
             }
@@ -117,10 +175,17 @@ fn run_pair(
 fn exceptions(path: &Path) -> Result<BTreeMap<(String, String), String>, String> {
     let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
     let mut table = BTreeMap::new();
-    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         let mut words = line.splitn(3, char::is_whitespace);
         match (words.next(), words.next(), words.next()) {
-            (Some(program), Some(world), Some(reason)) => table.insert((program.to_string(), world.to_string()), reason.trim().to_string()),
+            (Some(program), Some(world), Some(reason)) => table.insert(
+                (program.to_string(), world.to_string()),
+                reason.trim().to_string(),
+            ),
             _ => return Err(format!("not `program world reason`: {line}")),
         };
     }

@@ -7,6 +7,7 @@
 // A tracee may define USES_HELPER and `static int helper(int argc, char **argv)`: it runs instead of test() when argv[1] begins
 // with "--" or CHECK_HELPER is in the environment. So a tracee is also the program its exec tests run.
 //
+// With CHECK_NO_MAIN the program has a main of its own and uses only the macros.
 // With -DCHECK_THREADS the test runs on a thread that is not the leader, while three other threads open and stat files.
 #ifndef CHECK_H
 #define CHECK_H
@@ -277,6 +278,7 @@ UNUSED static void *shared_page(void)
     return CHECK_OK(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 }
 
+#ifndef CHECK_NO_MAIN
 static void test(void);
 #ifdef USES_HELPER
 static int helper(int argc, char **argv);
@@ -341,4 +343,5 @@ int main(int argc, char **argv)
     test();
     return 0;
 }
+#endif // CHECK_NO_MAIN
 #endif

@@ -40,7 +40,7 @@ static void round_of(int i)
     CHECK_ERRNO(open(in(a), O_CREAT | O_EXCL | O_WRONLY, 0644), EEXIST);
     CHECK_OK(link(in(a), in(b)));
     CHECK_ERRNO(link(in(a), in(b)), EEXIST);
-    CHECK_OK(syscall(SYS_renameat2, AT_FDCWD, in(a), AT_FDCWD, in("swap"), RENAME_EXCHANGE) == -1 && errno == ENOENT ? 0 : -1);
+    CHECK_OK(renameat2(AT_FDCWD, in(a), AT_FDCWD, in("swap"), RENAME_EXCHANGE) == -1 && errno == ENOENT ? 0 : -1);
     CHECK_OK(fstat(fd, &st));
     CHECK_EQ(st.st_nlink, 2);
     CHECK_OK(unlink(in(a)));

@@ -174,7 +174,7 @@ fn unit(context: &Context, step: &Step) -> Result<Counts> {
 /// Runs `tests/acceptance/NAME.sh` as the test user.
 fn script(context: &Context, step: &Step) -> Result<Counts> {
     let work = context.work(step.name)?;
-    let mut command = user::as_test_user(&context.environment(&work)?)?;
+    let mut command = user::as_test_user(Some(&context.guard), &context.environment(&work)?)?;
     command
         .arg("sh")
         .arg(script_path(context, step.name))
@@ -242,7 +242,7 @@ fn rust_program(
         "CARGO_MANIFEST_DIR",
         checkout.to_string_lossy().into_owned(),
     ));
-    let mut command = user::as_test_user(&environment)?;
+    let mut command = user::as_test_user(Some(&context.guard), &environment)?;
     command.arg(&copy).args(arguments).current_dir(&checkout);
     context.count(step, &mut command, limit(context))
 }

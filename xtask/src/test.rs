@@ -41,6 +41,8 @@ pub struct Context {
     pub view: Result<PathBuf>,
     /// What marks this run's processes.
     pub mark: String,
+    /// How user namespaces are refused.
+    pub guard: user::Guard,
     owner: (u32, u32),
 }
 
@@ -64,7 +66,6 @@ pub fn task(arguments: &[String]) -> Result<bool> {
         images::full_expected()?;
     }
     let context = Context::new(full)?;
-    let _no_user_namespaces = user::NoUserNamespaces::new()?;
     let mut rows = Vec::new();
     let mut total = Counts::default();
     for step in chosen {
@@ -111,6 +112,7 @@ impl Context {
         let parent = std::env::temp_dir();
         let scratch = parent.join(format!("view-test-{}", std::process::id()));
         project::public_directory(&scratch)?;
+        let guard = user::Guard::new(&scratch)?;
         let checkout = scratch.join("checkout");
         project::public_directory(&checkout)?;
         for part in ["tests", "images", "benches", "docs", "README.md"] {
@@ -149,6 +151,7 @@ impl Context {
             scratch,
             view,
             mark,
+            guard,
             owner,
         })
     }

@@ -1,10 +1,11 @@
 //! The ordinary user that the tests run as.
 //!
 //! Started by root, the tests run as `viewtest` (made when missing): no capability in any set, no supplementary group,
-//! no_new_privs not set, and user namespaces refused for as long as a [`NoUserNamespaces`] lives. Started by anyone else,
-//! they run as that user.
+//! no_new_privs not set, user namespaces refused by one of two means ([`Guard`]). Started by anyone else, they run as that
+//! user, with what that user may do.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::Result;
@@ -44,37 +45,71 @@ pub fn ids() -> Result<(u32, u32)> {
     Ok((number("-u")?, number("-g")?))
 }
 
-/// The front of a command line that runs the rest as the test user, with an environment of its own.
-pub fn as_test_user(environment: &[(&str, String)]) -> Result<Command> {
-    let mut command = if project::is_root() {
+/// The front of a command line that runs the rest as the test user, with an environment of its own; below `guard`, when
+/// there is one, without user namespaces.
+pub fn as_test_user(guard: Option<&Guard>, environment: &[(&str, String)]) -> Result<Command> {
+    let mut command = command(
+        guard
+            .and_then(|guard| guard.filter.clone())
+            .unwrap_or_else(|| "env".into()),
+    );
+    if project::is_root() {
         let (uid, gid) = ids()?;
-        let mut setpriv = command("setpriv");
-        setpriv
+        command
+            .arg("setpriv")
             .arg(format!("--reuid={uid}"))
             .arg(format!("--regid={gid}"));
-        setpriv.args([
+        command.args([
             "--clear-groups",
             "--inh-caps=-all",
             "--ambient-caps=-all",
             "--bounding-set=-all",
             "--",
-            "env",
-            "-i",
         ]);
-        setpriv
-    } else {
-        let mut env = command("env");
-        env.arg("-i");
-        env
-    };
-    command
-        .arg("PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
-        .arg("LANG=C.UTF-8")
-        .arg("SHELL=/bin/sh");
+    }
+    command.args(["env", "-i"]);
+    command.args([
+        "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "LANG=C.UTF-8",
+        "SHELL=/bin/sh",
+    ]);
     for (name, value) in environment {
         command.arg(format!("{name}={value}"));
     }
     Ok(command)
+}
+
+/// How user namespaces are refused while the tests run; neither means when this process is not root, or when the machine
+/// refuses them already.
+#[derive(Default)]
+pub struct Guard {
+    /// The limit cannot be changed here: a program that sets a seccomp filter and runs the rest of its command line.
+    filter: Option<PathBuf>,
+    /// The machine's limit is 0 until this is dropped.
+    _limit: Option<NoUserNamespaces>,
+}
+
+impl Guard {
+    /// Chooses the means; `directory` is where the filter's program may be built.
+    pub fn new(directory: &Path) -> Result<Self> {
+        let limit = std::fs::read_to_string(LIMIT).unwrap_or_default();
+        if !project::is_root() || matches!(limit.trim(), "" | "0") {
+            return Ok(Self::default());
+        }
+        if let Some(limit) = NoUserNamespaces::new()? {
+            return Ok(Self {
+                filter: None,
+                _limit: Some(limit),
+            });
+        }
+        let program = directory.join("no-userns");
+        let source = project::root().join("tests/acceptance/c/no-userns.c");
+        run(command("gcc").args(["-O1", "-o"]).arg(&program).arg(source))?;
+        Ok(Self {
+            filter: Some(program),
+            _limit: None,
+        })
+    }
 }
 
 /// Refuses new user namespaces on this machine until dropped. A watcher puts the old limit back when the pipe to it
@@ -85,10 +120,10 @@ pub struct NoUserNamespaces {
 }
 
 impl NoUserNamespaces {
-    /// Sets the limit to 0; `None` when this process is not root (the limit stays as it is) or it is 0 already.
-    pub fn new() -> Result<Option<Self>> {
+    /// Sets the limit to 0; `None` when the machine does not let root do so.
+    fn new() -> Result<Option<Self>> {
         let old = std::fs::read_to_string(LIMIT).unwrap_or_default();
-        if !project::is_root() || matches!(old.trim(), "" | "0") {
+        if std::fs::write(LIMIT, &old).is_err() {
             return Ok(None);
         }
         let script = format!(

@@ -12,9 +12,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use view_core::launch::{self, Event, Supervised};
 use view_core::scalpel::{
-    Argument, ExecVector, InjectedCall, InjectedExec, Outcome, Waiting, inject, inject_exec, shebang,
+    Argument, ExecVector, InjectedCall, InjectedExec, Outcome, Waiting, inject, inject_exec,
+    shebang,
 };
 use view_sys::filter::{FilterAction, FilterProgram};
 use view_sys::memory;
@@ -44,7 +46,11 @@ fn main() {
 fn command_from_environment() -> launch::Command {
     let arguments = std::env::var("VIEW_TEST_ARGUMENTS").unwrap();
     // Words that are themselves to become arguments of a nested view have the other separator.
-    let separator = if arguments.contains('\u{1f}') { '\u{1f}' } else { '\u{1e}' };
+    let separator = if arguments.contains('\u{1f}') {
+        '\u{1f}'
+    } else {
+        '\u{1e}'
+    };
     launch::Command {
         arguments: arguments.split(separator).map(Into::into).collect(),
         environment: std::env::vars_os()
@@ -78,9 +84,12 @@ fn filter() -> FilterProgram {
 /// Runs the command of the environment in a view of the small supervisor; the front's exit code.
 fn run_view() -> i32 {
     let place: PathBuf = std::env::var_os("VIEW_TEST_PLACE").unwrap().into();
-    launch::run_in_new_view(&command_from_environment(), &filter(), COOKIE, |supervised| {
-        supervise(supervised, place)
-    })
+    launch::run_in_new_view(
+        &command_from_environment(),
+        &filter(),
+        COOKIE,
+        |supervised| supervise(supervised, place),
+    )
     .unwrap()
 }
 
@@ -106,7 +115,10 @@ fn supervise(supervised: Supervised, place: PathBuf) -> i32 {
             Event::CommandEnded { .. } => {}
             Event::AllGone | Event::ReaperLost => {
                 let code = std::fs::read_to_string(place.join("exit_code"));
-                return code.ok().and_then(|code| code.trim().parse().ok()).unwrap_or(0);
+                return code
+                    .ok()
+                    .and_then(|code| code.trim().parse().ok())
+                    .unwrap_or(0);
             }
         }
     }
@@ -131,11 +143,24 @@ fn is_hung_up(listener: &Listener) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let descriptor = listener.descriptor();
     let mut entry = [PollFd::new(&descriptor, PollFlags::empty())];
-    poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|count| count > 0)
+    poll(
+        &mut entry,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    )
+    .is_ok_and(|count| count > 0)
 }
 
 fn answer(listener: &Listener, notification: &Notification, place: &Path) {
-    let Notification { id, tid, number, arguments, .. } = *notification;
+    let Notification {
+        id,
+        tid,
+        number,
+        arguments,
+        ..
+    } = *notification;
     let (path_index, flags, mode) = match i64::from(number) {
         libc::SYS_openat => (1, arguments[2], arguments[3]),
         libc::SYS_open => (0, arguments[1], arguments[2]),
@@ -213,16 +238,27 @@ fn execute(
         bytes = std::fs::read(place.join(std::ffi::OsStr::from_bytes(name))).unwrap();
     }
     // A file without its execute bits gives EACCES by the kernel's own check of the memory file.
-    let mode = if rustix::fs::access(real, rustix::fs::Access::EXEC_OK).is_ok() { 0o700 } else { 0o600 };
+    let mode = if rustix::fs::access(real, rustix::fs::Access::EXEC_OK).is_ok() {
+        0o700
+    } else {
+        0o600
+    };
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let directory = place.join("links").join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+    let directory = place
+        .join("links")
+        .join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
     std::fs::create_dir(&directory).unwrap();
     let program = directory.join(".program");
     {
         // Not the descriptor that is executed: a file open for writing is ETXTBSY.
         use std::io::Write;
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).mode(mode).open(&program).unwrap();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .mode(mode)
+            .open(&program)
+            .unwrap();
         file.write_all(&bytes).unwrap();
     }
     let file = std::fs::File::open(&program).unwrap();
@@ -240,24 +276,44 @@ fn execute(
         .flatten()
         .collect();
     let arguments = match script {
-        Some(_) => ExecVector::Prefix { strings: &strings, original: argv, skip: 1 },
+        Some(_) => ExecVector::Prefix {
+            strings: &strings,
+            original: argv,
+            skip: 1,
+        },
         None => ExecVector::Keep(argv),
     };
-    let exec = InjectedExec { path: &path, arguments, environment: envp, shown_path: shown };
-    let mut told = None;
-    let outcome = inject_exec(target, COOKIE, &exec, |result| told = Some(result));
-    if let Outcome::Done(result) = outcome {
-        assert_eq!(told, Some(result));
-    }
-    let _ = std::fs::remove_dir_all(&directory);
-    outcome
+    let exec = InjectedExec {
+        path: &path,
+        arguments,
+        environment: envp,
+        shown_path: shown,
+    };
+    // Before the new program runs: it might end, and this process with it.
+    inject_exec(target, COOKIE, &exec, |_| {
+        drop(std::fs::remove_dir_all(&directory))
+    })
 }
 
 /// The command enters a view whose supervisor is another process.
 fn run_entered() -> i32 {
     let place: PathBuf = std::env::var_os("VIEW_TEST_PLACE").unwrap().into();
-    let socket = std::os::unix::net::UnixStream::connect(place.join("socket")).unwrap();
-    launch::run_entered(&command_from_environment(), &filter(), COOKIE, socket.into()).unwrap()
+    // The server's socket has a name a moment before it accepts.
+    let connect = || std::os::unix::net::UnixStream::connect(place.join("socket"));
+    let socket = (0..100)
+        .find_map(|_| {
+            connect()
+                .inspect_err(|_| std::thread::sleep(Duration::from_millis(10)))
+                .ok()
+        })
+        .unwrap();
+    launch::run_entered(
+        &command_from_environment(),
+        &filter(),
+        COOKIE,
+        socket.into(),
+    )
+    .unwrap()
 }
 
 /// Serves one command that enters, until a byte comes on standard input or it is closed.

@@ -5,7 +5,7 @@ use view_vfs::place::Place;
 /// The path of an object as the links below /proc show it.
 pub fn shown_path(place: &Place) -> Vec<u8> {
     let mut path = place.view_path();
-    if place.is_deleted() {
+    if place.is_deleted() && !path.ends_with(b" (deleted)") {
         path.extend_from_slice(b" (deleted)");
     }
     path

@@ -78,18 +78,21 @@ fn rewrite_map(view: &View, line: &[u8]) -> Option<Vec<u8>> {
 
 /// /proc/PID/fdinfo/N: the mount id and inode number of the object that the view shows.
 fn rewrite_fdinfo(view: &View, thread: u32, descriptor: &str, text: &[u8]) -> Vec<u8> {
-    let object = rustix::fs::stat(format!("/proc/{thread}/fd/{descriptor}")).ok().and_then(|stat| {
-        view.backings.find(Identity { device: stat.st_dev, inode: stat.st_ino })
-    });
-    let Some(place) = object.map(|object| object.place()) else { return text.to_vec() };
+    let Ok(stat) = rustix::fs::stat(format!("/proc/{thread}/fd/{descriptor}")) else { return text.to_vec() };
+    let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+    let (mount, inode) = match view.backings.find(identity).map(|object| object.place()) {
+        Some(place) => (place.mount().clone(), place.attributes().map_or(stat.st_ino, |known| known.inode)),
+        None => match view.alias_mount(identity) {
+            Some(mount) => (mount, stat.st_ino),
+            None => return text.to_vec(),
+        },
+    };
     let mut out = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         if line.starts_with(b"mnt_id:") {
-            out.extend_from_slice(format!("mnt_id:\t{}\n", place.mount().id()).as_bytes());
-        } else if line.starts_with(b"ino:")
-            && let Ok(attributes) = place.attributes()
-        {
-            out.extend_from_slice(format!("ino:\t{}\n", attributes.inode).as_bytes());
+            out.extend_from_slice(format!("mnt_id:\t{}\n", mount.id()).as_bytes());
+        } else if line.starts_with(b"ino:") {
+            out.extend_from_slice(format!("ino:\t{inode}\n").as_bytes());
         } else {
             out.extend_from_slice(line);
         }

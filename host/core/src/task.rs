@@ -112,6 +112,21 @@ impl<'v> Task<'v> {
         memory::write(self.call.tid, address, data)
     }
 
+    /// Does the kernel let us read the tracee's memory?
+    pub fn is_readable(&self) -> bool {
+        let mut byte = [0u8];
+        memory::read(self.call.tid, self.call.instruction_pointer, &mut byte) != Err(Errno::PERM)
+    }
+
+    /// The limit on the size of files (RLIMIT_FSIZE), in bytes.
+    pub fn file_size_limit(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/limits", self.call.tid)).unwrap_or_default();
+        text.lines()
+            .find_map(|line| line.strip_prefix("Max file size"))
+            .and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok())
+            .unwrap_or(u64::MAX)
+    }
+
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
     pub fn commit(&self) -> Result<(), Errno> {
         if self.listener.is_waiting(self.call.id) { Ok(()) } else { Err(Errno::SRCH) }

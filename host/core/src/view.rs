@@ -100,6 +100,8 @@ pub struct View {
     namespaces: RwLock<Vec<(u32, Arc<Namespace>)>>,
     /// Files of the host that were opened or executed through a mount: which mount's names /proc shall tell.
     aliases: Mutex<HashMap<Identity, Arc<Mount>>>,
+    /// What programs called the sockets that they bound on a mount, by the real path.
+    pub socket_names: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
     /// Working directories of processes that another tracer held when they changed it, so that the kernel's could
     /// not follow; and whether there are any.
     pub assumed_directories: Mutex<HashMap<u32, Place>>,
@@ -146,6 +148,7 @@ impl View {
             special_nodes: Mutex::new(HashMap::new()),
             namespaces: RwLock::new(Vec::new()),
             aliases: Mutex::new(HashMap::new()),
+            socket_names: Mutex::new(HashMap::new()),
             assumed_directories: Mutex::new(HashMap::new()),
             has_assumed_directories: AtomicBool::new(false),
             undumpable: Mutex::new(HashSet::new()),
@@ -228,6 +231,11 @@ impl View {
             aliases.clear();
         }
         aliases.insert(identity, mount.clone());
+    }
+
+    /// The mount through which a host file was reached, if it was not by its own name.
+    pub fn alias_mount(&self, identity: Identity) -> Option<Arc<Mount>> {
+        self.aliases.lock().get(&identity).cloned()
     }
 
     /// What `text`, the name that Linux tells for a file, is called in the view, if it was reached through a mount.

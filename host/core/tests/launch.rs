@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Place, actor, finish, run};
+use support::{Place, actor, finish, read_pid, run, wait_until};
 use view_sys::process::kill;
 
 /// Runs a shell script in a view.
@@ -20,15 +20,6 @@ fn start(place: &Place, mode: &str, script: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-/// Waits until a condition holds, at most ten seconds.
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn wait_for_file(path: &Path) {
@@ -46,13 +37,6 @@ fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|(state, _)| state != 'Z')
 }
 
-fn read_pid(place: &Place, name: &str) -> u32 {
-    wait_until(name, || {
-        std::fs::read_to_string(place.path.join(name)).is_ok_and(|text| !text.is_empty())
-    });
-    std::fs::read_to_string(place.path.join(name)).unwrap().trim().parse().unwrap()
-}
-
 #[test]
 fn the_exit_code_is_the_commands() {
     assert_eq!(shell("exit 0").code, Some(0));
@@ -60,20 +44,29 @@ fn the_exit_code_is_the_commands() {
     assert_eq!(shell("kill -9 $$").code, Some(137));
     assert_eq!(shell("kill -TERM $$").code, Some(143));
     let result = shell("echo out; echo err >&2; exit 1");
-    assert_eq!((result.code, &*result.output, &*result.errors), (Some(1), "out\n", "err\n"));
+    assert_eq!(
+        (result.code, &*result.output, &*result.errors),
+        (Some(1), "out\n", "err\n")
+    );
 }
 
 #[test]
 fn a_program_that_cannot_be_run() {
     let place = Place::new();
-    let missing = run(&mut actor(&place, "view", &["no-such-program"]));
+    let missing = run(actor(&place, "view", &["no-such-program"]).env("PATH", "/usr/bin:/bin"));
     assert_eq!(missing.code, Some(127));
-    assert_eq!(missing.errors, "view: cannot run no-such-program: No such file or directory\n");
+    assert_eq!(
+        missing.errors,
+        "view: cannot run no-such-program: No such file or directory\n"
+    );
     let path = place.path.join("file");
     let name = path.to_str().unwrap();
     let denied = run(&mut actor(&place, "view", &[name]));
     assert_eq!(denied.code, Some(126));
-    assert_eq!(denied.errors, format!("view: cannot run {name}: Permission denied\n"));
+    assert_eq!(
+        denied.errors,
+        format!("view: cannot run {name}: Permission denied\n")
+    );
     let directory =
         run(actor(&place, "view", &["true"]).env("VIEW_TEST_DIRECTORY", "/no/such/directory"));
     assert_eq!(directory.code, Some(125));
@@ -101,7 +94,11 @@ fn the_search_uses_the_new_path_and_the_shell() {
 fn a_failed_preparation_launches_nothing() {
     let place = Place::new();
     let marker = place.path.join("ran");
-    let result = run(&mut actor(&place, "mount_fails", &["touch", marker.to_str().unwrap()]));
+    let result = run(&mut actor(
+        &place,
+        "mount_fails",
+        &["touch", marker.to_str().unwrap()],
+    ));
     assert_eq!(result.code, Some(32));
     assert!(!marker.exists());
 }
@@ -127,13 +124,21 @@ fn the_command_inherits_what_the_front_was_given() {
     let natively = run_by_caller(&[program, "inherited"]);
     let in_view = run_by_caller(&[inner.get_program().to_str().unwrap()]);
     assert!(natively.output.starts_with("open=1,2,7,"), "{natively:?}");
-    assert!(natively.output.contains("ignored=1,10,13, blocked=12,28, nofile=1024"));
+    assert!(
+        natively
+            .output
+            .contains("ignored=1,10,13, blocked=12,28, nofile=1024")
+    );
     assert_eq!(in_view.output, natively.output, "{in_view:?}");
 }
 
 #[test]
 fn signals_are_handed_on() {
-    for (signal, name) in [(libc::SIGTERM, "TERM"), (libc::SIGUSR1, "USR1"), (libc::SIGINT, "INT")] {
+    for (signal, name) in [
+        (libc::SIGTERM, "TERM"),
+        (libc::SIGUSR1, "USR1"),
+        (libc::SIGINT, "INT"),
+    ] {
         let place = Place::new();
         let ready = place.path.join("ready");
         let script = format!(
@@ -167,7 +172,9 @@ fn the_front_stops_with_the_command() {
     let place = Place::new();
     let child = start(&place, "view", "kill -STOP $$; exit 6");
     let front = child.id();
-    wait_until("the front's stop", || state(front).is_some_and(|(state, _)| state == 'T'));
+    wait_until("the front's stop", || {
+        state(front).is_some_and(|(state, _)| state == 'T')
+    });
     let command = read_pid(&place, "command");
     assert_eq!(state(command).map(|(state, _)| state), Some('T'));
     kill(front, libc::SIGCONT).unwrap();
@@ -177,7 +184,9 @@ fn the_front_stops_with_the_command() {
     let place = Place::new();
     let child = start(&place, "view", "kill -STOP $$; exit 6");
     let front = child.id();
-    wait_until("the front's stop", || state(front).is_some_and(|(state, _)| state == 'T'));
+    wait_until("the front's stop", || {
+        state(front).is_some_and(|(state, _)| state == 'T')
+    });
     kill(read_pid(&place, "command"), libc::SIGCONT).unwrap();
     let result = finish(child);
     assert_eq!(result.code, Some(6), "{result:?}");
@@ -195,7 +204,11 @@ fn the_view_outlives_the_front_while_others_run() {
     // Nothing may hold the pipes of standard output and error.
     let result = finish(start(&place, "view", &script));
     assert_eq!(result.code, Some(5));
-    assert!(begin.elapsed() < Duration::from_millis(900), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begin.elapsed()
+    );
     let supervisor = read_pid(&place, "supervisor");
     assert!(is_alive(supervisor));
     wait_for_file(&done);
@@ -217,8 +230,16 @@ fn a_killed_supervisor_takes_the_tree_along() {
         let place = Place::new();
         let script = "trap '' TERM HUP; setsid sleep 100 & echo $! > $0; sleep 100 & sleep 100";
         let pids = place.path.join("pids");
-        let mut command = actor(&place, "view", &["sh", "-c", script, pids.to_str().unwrap()]);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = actor(
+            &place,
+            "view",
+            &["sh", "-c", script, pids.to_str().unwrap()],
+        );
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let supervisor = read_pid(&place, "supervisor");
         let command = read_pid(&place, "command");
         let daemon = (number > 4).then(|| read_pid(&place, "pids"));
@@ -263,7 +284,7 @@ fn a_killed_front_leaves_the_command_running() {
 #[test]
 fn a_killed_command_is_reported_at_once() {
     let place = Place::new();
-    let child = start(&place, "view", "sleep 100");
+    let child = start(&place, "view", "exec sleep 100");
     kill(read_pid(&place, "command"), libc::SIGKILL).unwrap();
     let result = finish(child);
     assert_eq!(result.code, Some(137), "{result:?}");
@@ -274,14 +295,18 @@ fn nested_commands_have_their_own_reaper() {
     let nested = |script: &str| {
         let place = Place::new();
         let inner = actor(&place, "nested", &[]);
-        let mut command =
-            actor(&place, "view", &[inner.get_program().to_str().unwrap()]);
+        let mut command = actor(&place, "view", &[inner.get_program().to_str().unwrap()]);
         // The outer launch removes VIEW_TEST_*, so the inner words travel by env(1).
         let words = format!("VIEW_TEST_ARGUMENTS=sh\u{1e}-c\u{1e}{script}");
         command.env(
             "VIEW_TEST_ARGUMENTS",
-            ["env", "VIEW_TEST_MODE=nested", &words, inner.get_program().to_str().unwrap()]
-                .join("\u{1f}"),
+            [
+                "env",
+                "VIEW_TEST_MODE=nested",
+                &words,
+                inner.get_program().to_str().unwrap(),
+            ]
+            .join("\u{1f}"),
         );
         run(&mut command)
     };
@@ -290,12 +315,19 @@ fn nested_commands_have_their_own_reaper() {
     assert_eq!(nested("kill -TERM $$").code, Some(143));
     let place = Place::new();
     let marker = place.path.join("ran");
-    let refused =
-        run(&mut actor(&place, "nested_refused", &["touch", marker.to_str().unwrap()]));
+    let refused = run(&mut actor(
+        &place,
+        "nested_refused",
+        &["touch", marker.to_str().unwrap()],
+    ));
     assert_eq!(refused.code, Some(32));
     assert!(!marker.exists());
     // Without a view around it, it is just a front and a reaper.
-    let result = run(&mut actor(&place, "nested", &["sh", "-c", "(sleep 0.5 >&- 2>&-) & exit 2"]));
+    let result = run(&mut actor(
+        &place,
+        "nested",
+        &["sh", "-c", "(sleep 0.5 >&- 2>&-) & exit 2"],
+    ));
     assert_eq!(result.code, Some(2));
 }
 
@@ -304,7 +336,10 @@ fn a_command_enters_a_running_view() {
     let enter = |script: &str| {
         let place = Place::new();
         let program = place.tracee(&[]);
-        let server = actor(&place, "serve", &[]).stdin(Stdio::piped()).spawn().unwrap();
+        let server = actor(&place, "serve", &[])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         wait_for_file(&place.path.join("socket"));
         let script = script.replace("TRACEE", program.to_str().unwrap());
         let child = start(&place, "entered", &script);
@@ -312,11 +347,19 @@ fn a_command_enters_a_running_view() {
     };
     let (_place, mut server, child) = enter("TRACEE chdir /virtual/dir; exit 8");
     let result = finish(child);
-    assert_eq!((result.code, &*result.output), (Some(8), "inside\n"), "{result:?}");
+    assert_eq!(
+        (result.code, &*result.output),
+        (Some(8), "inside\n"),
+        "{result:?}"
+    );
     server.kill().unwrap();
     server.wait().unwrap();
     // The supervisor's death ends the command.
-    let (place, mut server, child) = enter("echo $$ > PLACE/pid; sleep 100".replace("PLACE", "$PLACE").as_str());
+    let (place, mut server, child) = enter(
+        "echo $$ > PLACE/pid; sleep 100"
+            .replace("PLACE", "$PLACE")
+            .as_str(),
+    );
     let _ = &place;
     std::thread::sleep(Duration::from_millis(200));
     server.kill().unwrap();

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Place, actor, finish, run};
+use support::{Place, actor, finish, read_pid, run};
 
 /// Runs a mode of the tracee in a view, dynamic and static; the outputs.
 fn tracee(mode: &str, arguments: &[&str]) -> Vec<support::Result> {
@@ -69,9 +69,16 @@ fn a_long_path_needs_a_mapping() {
     std::fs::create_dir_all(&path).unwrap();
     std::fs::write(path.join("inside"), "deep\n").unwrap();
     let shown = format!("/virtual/{name}/{name}/{name}/{name}");
-    let result =
-        run(&mut actor(&place, "view", &[program.to_str().unwrap(), "chdir", &shown]));
-    assert_eq!((result.code, &*result.output), (Some(0), "deep\n"), "{result:?}");
+    let result = run(&mut actor(
+        &place,
+        "view",
+        &[program.to_str().unwrap(), "chdir", &shown],
+    ));
+    assert_eq!(
+        (result.code, &*result.output),
+        (Some(0), "deep\n"),
+        "{result:?}"
+    );
 }
 
 #[test]
@@ -105,17 +112,28 @@ fn a_script_gets_its_view_path() {
         std::fs::write(&path, line).unwrap();
         rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
         let many = vec!["x"; 300];
-        let words =
-            [&[program.to_str().unwrap(), mode, "/virtual/script.sh"][..], &many[..]].concat();
+        let words = [
+            &[program.to_str().unwrap(), mode, "/virtual/script.sh"][..],
+            &many[..],
+        ]
+        .concat();
         let result = run(&mut actor(&place, "view", &words));
-        let tail = if mode == "exec_null" { String::new() } else { "[x]".repeat(300) };
+        let tail = if mode == "exec_null" {
+            String::new()
+        } else {
+            "[x]".repeat(300)
+        };
         let wanted = format!(
             "execfn=/virtual/script.sh comm=script.sh blocked=0 argv={wanted}[/virtual/script.sh]{tail}\n"
         );
         assert_eq!(result.output, wanted, "{result:?}");
     };
     script("exec", "#!/virtual/tracee\n", "[/virtual/tracee]");
-    script("exec", "#!/virtual/tracee -a b \n", "[/virtual/tracee][-a b]");
+    script(
+        "exec",
+        "#!/virtual/tracee -a b \n",
+        "[/virtual/tracee][-a b]",
+    );
     script("exec_null", "#!/virtual/tracee\n", "[/virtual/tracee]");
 }
 
@@ -131,15 +149,49 @@ fn a_failing_exec_gives_its_error() {
 }
 
 #[test]
+fn an_exec_ends_the_injections_of_other_threads() {
+    let place = Place::new();
+    let program = place.tracee(&[]);
+    for _ in 0..40 {
+        let words = [program.to_str().unwrap(), "thread_exec", "/virtual/tracee"];
+        let result = run(&mut actor(&place, "view", &words));
+        let wanted = "execfn=/virtual/tracee comm=tracee blocked=0 argv=[/virtual/tracee]\n";
+        assert_eq!(result.output, wanted, "{result:?}");
+    }
+}
+
+#[test]
+fn stops_in_the_middle_do_no_harm() {
+    for mode in ["threads", "storm"] {
+        let place = Place::new();
+        let program = place.tracee(&[]);
+        let words = [program.to_str().unwrap(), mode, "/virtual/dir"];
+        let child = actor(&place, "view", &words).spawn().unwrap();
+        let pid = read_pid(&place, "command");
+        for round in 0..60 {
+            // The command has ended when there is no such process.
+            let _ = view_sys::process::kill(pid, libc::SIGSTOP);
+            std::thread::sleep(std::time::Duration::from_micros(100 * (round % 7)));
+            let _ = view_sys::process::kill(pid, libc::SIGCONT);
+            std::thread::sleep(std::time::Duration::from_micros(1000 + 170 * round));
+        }
+        assert_eq!(finish(child).code, Some(0), "{mode}");
+    }
+}
+
+#[test]
 fn a_killed_thread_leaves_nothing_waiting() {
     let place = Place::new();
     let program = place.tracee(&[]);
     let words = [program.to_str().unwrap(), "fifo_wait", "/virtual/fifo"];
     // In the blocked call.
     let mut command = actor(&place, "view", &words);
-    let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = read_pid(&place, "command");
     std::thread::sleep(std::time::Duration::from_millis(300));
-    let pid: u32 = std::fs::read_to_string(place.path.join("command")).unwrap().parse().unwrap();
     view_sys::process::kill(pid, libc::SIGKILL).unwrap();
     assert_eq!(finish(child).code, Some(128 + 9));
     // At any moment of many calls.
@@ -149,7 +201,9 @@ fn a_killed_thread_leaves_nothing_waiting() {
         std::fs::copy(&program, place.path.join("tracee")).unwrap();
         let program = place.path.join("tracee");
         let words = [program.to_str().unwrap(), mode, "/virtual/dir"];
-        let child = actor(&place, "view", &words).stdout(std::process::Stdio::piped()).spawn();
+        let child = actor(&place, "view", &words)
+            .stdout(std::process::Stdio::piped())
+            .spawn();
         let wait = std::time::Duration::from_micros(20_000 + 777 * round);
         std::thread::sleep(wait);
         let pid = std::fs::read_to_string(place.path.join("command"));

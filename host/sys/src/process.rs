@@ -41,7 +41,11 @@ extern "C" fn record() {
     }
     IGNORED.store(ignored, Ordering::Relaxed);
     BLOCKED.store(change_mask(libc::SIG_BLOCK, 0), Ordering::Relaxed);
-    let mut entries = [libc::pollfd { fd: 0, events: 0, revents: 0 }; RECORDED_DESCRIPTORS];
+    let mut entries = [libc::pollfd {
+        fd: 0,
+        events: 0,
+        revents: 0,
+    }; RECORDED_DESCRIPTORS];
     for (entry, number) in entries.iter_mut().zip(0..) {
         entry.fd = number;
     }
@@ -61,11 +65,13 @@ extern "C" fn record() {
 }
 
 fn was_open(number: usize) -> bool {
-    OPEN.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (number % 64)) != 0)
+    OPEN.get(number / 64)
+        .is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (number % 64)) != 0)
 }
 
 fn bit(signal: i32) -> u64 {
-    1u64.checked_shl(signal.unsigned_abs().wrapping_sub(1)).unwrap_or(0)
+    1u64.checked_shl(signal.unsigned_abs().wrapping_sub(1))
+        .unwrap_or(0)
 }
 
 /// What happens when a signal comes; a handler shows as [`Disposition::Default`], which is what exec makes of it.
@@ -88,9 +94,18 @@ struct KernelAction {
 
 /// What happens now when `signal` comes.
 pub fn disposition(signal: i32) -> Result<Disposition, Errno> {
-    let mut old = KernelAction { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    let mut old = KernelAction {
+        handler: 0,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
     action(signal, ptr::null(), &mut old)?;
-    Ok(if old.handler == libc::SIG_IGN { Disposition::Ignore } else { Disposition::Default })
+    Ok(if old.handler == libc::SIG_IGN {
+        Disposition::Ignore
+    } else {
+        Disposition::Default
+    })
 }
 
 /// Sets what happens when `signal` comes, for the whole process.
@@ -99,7 +114,12 @@ pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<(), Errn
         Disposition::Default => libc::SIG_DFL,
         Disposition::Ignore => libc::SIG_IGN,
     };
-    let new = KernelAction { handler, flags: 0, restorer: 0, mask: 0 };
+    let new = KernelAction {
+        handler,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
     action(signal, &new, ptr::null_mut())
 }
 
@@ -108,10 +128,13 @@ fn action(signal: i32, new: *const KernelAction, old: *mut KernelAction) -> Resu
     // SAFETY:
     // 1. each pointer is null or names a live struct of the kernel's layout (arch/x86/include/uapi/asm/signal.h);
     // 2. the handler installed is SIG_DFL or SIG_IGN, so no code of ours runs at a signal.
-    let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>())
-    };
-    if result < 0 { Err(last_errno()) } else { Ok(()) }
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
 }
 
 /// Changes the calling thread's mask of blocked signals; gives the former one.
@@ -141,8 +164,11 @@ pub fn unblock_all_signals() {
 pub fn restore_inherited_state() {
     let ignored = IGNORED.load(Ordering::Relaxed);
     for signal in 1..=LAST_SIGNAL {
-        let wanted =
-            if ignored & bit(signal) == 0 { Disposition::Default } else { Disposition::Ignore };
+        let wanted = if ignored & bit(signal) == 0 {
+            Disposition::Default
+        } else {
+            Disposition::Ignore
+        };
         // SIGKILL and SIGSTOP refuse; they have no state.
         let _ = set_disposition(signal, wanted);
     }
@@ -178,7 +204,10 @@ pub fn close_inherited_descriptors() {
 /// Closes every descriptor from 3 on but these, in a process that uses no other any more and will not return to
 /// code that does: objects that own a closed one must never be dropped.
 pub fn close_all_but<'a>(kept: impl IntoIterator<Item = BorrowedFd<'a>>) {
-    let mut kept: Vec<u32> = kept.into_iter().map(|kept| kept.as_raw_fd().unsigned_abs()).collect();
+    let mut kept: Vec<u32> = kept
+        .into_iter()
+        .map(|kept| kept.as_raw_fd().unsigned_abs())
+        .collect();
     kept.sort_unstable();
     let mut from = 3;
     for number in kept.into_iter().chain([u32::MAX]) {
@@ -227,7 +256,11 @@ fn thread_count() -> Result<usize, Errno> {
 /// Replaces the program. Returns only on failure, with the reason.
 pub fn exec(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+        strings
+            .iter()
+            .map(|text| text.as_ptr())
+            .chain([ptr::null()])
+            .collect()
     };
     let (argv, envp) = (pointers(arguments), pointers(environment));
     // WHY UNSAFE: execve takes raw arrays.
@@ -299,9 +332,16 @@ pub fn wait_child(pid: Option<u32>, block: bool) -> Waited {
 
 /// Sends a signal to one process. Signal 0 only asks whether it exists.
 pub fn kill(pid: u32, signal: i32) -> Result<(), Errno> {
-    let pid = i32::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(Errno::SRCH)?;
+    let pid = i32::try_from(pid)
+        .ok()
+        .filter(|&pid| pid > 0)
+        .ok_or(Errno::SRCH)?;
     // SAFETY: kill takes no pointer.
-    if unsafe { libc::kill(pid, signal) } < 0 { Err(last_errno()) } else { Ok(()) }
+    if unsafe { libc::kill(pid, signal) } < 0 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
 }
 
 /// One signal taken from a [`signal_descriptor`].
@@ -329,7 +369,11 @@ pub fn signal_descriptor() -> Result<OwnedFd, Errno> {
             size_of::<u64>(),
             libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
         );
-        if result < 0 { Err(last_errno()) } else { Ok(OwnedFd::from_raw_fd(result as i32)) }
+        if result < 0 {
+            Err(last_errno())
+        } else {
+            Ok(OwnedFd::from_raw_fd(result as i32))
+        }
     }
 }
 
@@ -384,8 +428,10 @@ pub fn send_descriptor(
     control.header.cmsg_level = libc::SOL_SOCKET;
     control.header.cmsg_type = libc::SCM_RIGHTS;
     control.descriptor = descriptor.as_raw_fd();
-    let mut part =
-        libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+    let mut part = libc::iovec {
+        iov_base: message.as_ptr().cast_mut().cast(),
+        iov_len: message.len(),
+    };
     header.msg_iov = &mut part;
     header.msg_iovlen = 1;
     let control_pointer: *mut Control = &mut control;
@@ -439,14 +485,22 @@ mod tests {
         assert_eq!(disposition(libc::SIGUSR2), Ok(Disposition::Ignore));
         set_disposition(libc::SIGUSR2, Disposition::Default).unwrap();
         assert_eq!(disposition(libc::SIGUSR2), Ok(Disposition::Default));
-        assert_eq!(set_disposition(libc::SIGKILL, Disposition::Ignore), Err(Errno::INVAL));
+        assert_eq!(
+            set_disposition(libc::SIGKILL, Disposition::Ignore),
+            Err(Errno::INVAL)
+        );
         assert_eq!(disposition(65), Err(Errno::INVAL));
     }
 
     #[test]
     fn a_descriptor_travels_with_its_message() {
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
         send_descriptor(ours.as_fd(), b"L", file.as_fd(), 0xdead_beef_dead_beef).unwrap();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -51,7 +51,10 @@ impl Tracee {
         let options =
             libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
         request(libc::PTRACE_SEIZE, tid, 0, options as usize)?;
-        Ok(Self { tid, not_send: PhantomData })
+        Ok(Self {
+            tid,
+            not_send: PhantomData,
+        })
     }
 
     /// The thread id that requests name.
@@ -73,7 +76,8 @@ impl Tracee {
         loop {
             let mut status = 0;
             // SAFETY: `status` is a live c_int that the kernel writes.
-            let pid = unsafe { libc::waitpid(wanted, &mut status, libc::__WALL | libc::__WNOTHREAD) };
+            let pid =
+                unsafe { libc::waitpid(wanted, &mut status, libc::__WALL | libc::__WNOTHREAD) };
             if pid < 0 {
                 if last_errno() == Errno::INTR {
                     continue;
@@ -118,14 +122,24 @@ impl Tracee {
         let mut mask = 0u64;
         let data: *mut u64 = &mut mask;
         // The kernel writes the eight bytes named in the address argument.
-        request(libc::PTRACE_GETSIGMASK, self.tid, size_of::<u64>(), data as usize)?;
+        request(
+            libc::PTRACE_GETSIGMASK,
+            self.tid,
+            size_of::<u64>(),
+            data as usize,
+        )?;
         Ok(mask)
     }
 
     /// Replaces the set of blocked signals.
     pub fn set_signal_mask(&self, mask: u64) -> Result<(), Errno> {
         let data: *const u64 = &mask;
-        request(libc::PTRACE_SETSIGMASK, self.tid, size_of::<u64>(), data as usize)
+        request(
+            libc::PTRACE_SETSIGMASK,
+            self.tid,
+            size_of::<u64>(),
+            data as usize,
+        )
     }
 
     /// Lets the thread run to the next entry or exit of a system call, delivering `signal` (0: none).
@@ -145,7 +159,11 @@ impl Tracee {
         }
         for (index, part) in data.chunks(WORD).enumerate() {
             let at = address.wrapping_add((index * WORD) as u64);
-            let mut word = if part.len() == WORD { [0; WORD] } else { self.peek(at)?.to_ne_bytes() };
+            let mut word = if part.len() == WORD {
+                [0; WORD]
+            } else {
+                self.peek(at)?.to_ne_bytes()
+            };
             if let Some(head) = word.get_mut(..part.len()) {
                 head.copy_from_slice(part);
             }
@@ -168,7 +186,11 @@ impl Tracee {
                 address as usize,
                 data,
             );
-            if result < 0 { Err(last_errno()) } else { Ok(word) }
+            if result < 0 {
+                Err(last_errno())
+            } else {
+                Ok(word)
+            }
         }
     }
 }
@@ -182,7 +204,11 @@ fn request(code: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<
     // 2. the target is never a thread of this process (the kernel refuses that with EPERM), so no memory of ours
     //    is changed by a request that writes to the tracee.
     let result = unsafe { libc::syscall(libc::SYS_ptrace, code as usize, tid, address, data) };
-    if result < 0 { Err(last_errno()) } else { Ok(()) }
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
 }
 
 fn classify(status: i32) -> Stop {
@@ -207,9 +233,18 @@ mod tests {
     fn statuses_are_told_apart() {
         let stopped = |signal: i32, event: i32| (event << 16) | (signal << 8) | 0x7f;
         assert_eq!(classify(stopped(libc::SIGTRAP | 0x80, 0)), Stop::SystemCall);
-        assert_eq!(classify(stopped(libc::SIGALRM, 0)), Stop::Signal(libc::SIGALRM));
-        assert_eq!(classify(stopped(libc::SIGTRAP, 128)), Stop::Trap(libc::SIGTRAP));
-        assert_eq!(classify(stopped(libc::SIGSTOP, 128)), Stop::Trap(libc::SIGSTOP));
+        assert_eq!(
+            classify(stopped(libc::SIGALRM, 0)),
+            Stop::Signal(libc::SIGALRM)
+        );
+        assert_eq!(
+            classify(stopped(libc::SIGTRAP, 128)),
+            Stop::Trap(libc::SIGTRAP)
+        );
+        assert_eq!(
+            classify(stopped(libc::SIGSTOP, 128)),
+            Stop::Trap(libc::SIGSTOP)
+        );
         assert_eq!(classify(stopped(libc::SIGTRAP, 4)), Stop::Exec);
         assert_eq!(classify(stopped(libc::SIGTRAP, 6)), Stop::Event(6));
         assert_eq!(classify(0), Stop::Gone);

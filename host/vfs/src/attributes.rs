@@ -19,8 +19,8 @@ pub use fuse_compat::FileType as Kind;
 const STATX_BASIC_STATS: u32 = 0x07ff;
 const STATX_BTIME: u32 = 0x0800;
 const STATX_MNT_ID: u32 = 0x1000;
-/// Bits of statx(2)'s attributes (`STATX_ATTR_*`).
-const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+/// In [`Attributes::flags`]: the object is the root of a mount. Whoever knows the mounts sets it.
+pub const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
 
 /// What identifies a kernel object: `st_dev` and `st_ino`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -21,15 +21,17 @@ use std::fs;
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use crate::attributes::Identity;
@@ -77,8 +79,7 @@ impl Markers {
     /// # Errors
     /// When no directory can be made in /dev/shm, $XDG_RUNTIME_DIR, $TMPDIR or /tmp, or no thread.
     pub fn new(on_closed: OnClosed) -> Result<Arc<Markers>, Errno> {
-        let directory = private_directory()?;
-        let base = rustix::fs::open(&directory, DIRECTORY | OFlags::PATH, Mode::empty())?;
+        let (directory, base) = private_directory()?;
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
         let shared = Arc::new(Shared {
             directory,
@@ -318,8 +319,13 @@ impl Shared {
     }
 }
 
-/// A directory of our own, 0700, with an unguessable name.
-fn private_directory() -> Result<PathBuf, Errno> {
+/// Start of the name of a private directory.
+const PREFIX: &str = ".view-markers-";
+/// A directory that is this old and not locked was left behind by a supervisor that was killed.
+const LEFT_BEHIND_AGE: Duration = Duration::from_secs(60);
+
+/// A directory of our own, 0700, with an unguessable name, open and locked as long as it is in use.
+fn private_directory() -> Result<(PathBuf, OwnedFd), Errno> {
     let candidates = ["XDG_RUNTIME_DIR", "TMPDIR"]
         .into_iter()
         .filter_map(std::env::var_os)
@@ -328,22 +334,60 @@ fn private_directory() -> Result<PathBuf, Errno> {
     let mut last_error = Errno::NOENT;
     let candidates = std::iter::once(PathBuf::from("/dev/shm")).chain(candidates);
     for base in candidates.chain([PathBuf::from("/tmp")]) {
+        remove_left_behind(&base);
         let mut random = [0u8; 8];
         fs::File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut random))
             .map_err(errno)?;
         let name = format!(
-            ".view-{}-{:016x}",
+            "{PREFIX}{}-{:016x}",
             std::process::id(),
             u64::from_ne_bytes(random)
         );
         let path = base.join(name);
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) => last_error = errno(error),
+        let made = fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(errno)
+            .and_then(|()| rustix::fs::open(&path, DIRECTORY, Mode::empty()));
+        match made {
+            Ok(opened) => {
+                // Fails only where there are no locks; then nobody else removes anything either.
+                let _ = flock(&opened, FlockOperation::NonBlockingLockExclusive);
+                return Ok((path, opened));
+            }
+            Err(error) => last_error = error,
         }
     }
     Err(last_error)
+}
+
+/// Removes what supervisors that were killed have left in `base`. Best effort.
+fn remove_left_behind(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let is_candidate = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes())
+            && entry.metadata().is_ok_and(|metadata| {
+                metadata.is_dir()
+                    && metadata.uid() == rustix::process::geteuid().as_raw()
+                    && metadata
+                        .modified()
+                        .ok()
+                        .and_then(|time| time.elapsed().ok())
+                        .is_some_and(|age| age >= LEFT_BEHIND_AGE)
+            });
+        if !is_candidate {
+            continue;
+        }
+        let path = entry.path();
+        if let Ok(opened) = rustix::fs::open(&path, DIRECTORY, Mode::empty())
+            && flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
 }
 
 fn errno(error: std::io::Error) -> Errno {

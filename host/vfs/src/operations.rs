@@ -256,11 +256,14 @@ pub fn create_link(existing: &Place, found: &Found, asker: &Asker) -> Result<(),
 pub fn remove_file(table: &MountTable, found: &Found, asker: &Asker) -> Result<(), Errno> {
     let place = match (&found.place, found.last) {
         (_, Last::Dot | Last::DotDot | Last::Root) => return Err(Errno::ISDIR),
-        (Some(place), Last::Name) => place,
-        (None, Last::Name) => return Err(found.kernel_error.unwrap_or(Errno::NOENT)),
+        (Some(place), Last::Name) => Some(place),
+        (None, Last::Name) => None,
     };
-    let parent = found.parent.as_ref().ok_or(Errno::NOENT)?;
+    let Some(parent) = found.parent.as_ref() else {
+        return Err(found.kernel_error.unwrap_or(Errno::NOENT));
+    };
     writable(parent.mount())?;
+    let place = place.ok_or(Errno::NOENT)?;
     if is_covered(table, place, parent) {
         return Err(if place.kind()? == Kind::Directory { Errno::ISDIR } else { Errno::BUSY });
     }
@@ -281,11 +284,14 @@ pub fn remove_directory(table: &MountTable, found: &Found, asker: &Asker) -> Res
         (_, Last::Dot) => return Err(Errno::INVAL),
         (_, Last::DotDot) => return Err(Errno::NOTEMPTY),
         (_, Last::Root) => return Err(Errno::BUSY),
-        (Some(place), Last::Name) => place,
-        (None, Last::Name) => return Err(found.kernel_error.unwrap_or(Errno::NOENT)),
+        (Some(place), Last::Name) => Some(place),
+        (None, Last::Name) => None,
     };
-    let parent = found.parent.as_ref().ok_or(Errno::NOENT)?;
+    let Some(parent) = found.parent.as_ref() else {
+        return Err(found.kernel_error.unwrap_or(Errno::NOENT));
+    };
     writable(parent.mount())?;
+    let place = place.ok_or(Errno::NOENT)?;
     if is_covered(table, place, parent) {
         return Err(Errno::BUSY);
     }

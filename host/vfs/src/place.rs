@@ -8,6 +8,7 @@
 
 use crate::mount_table::{Mount, Root};
 use crate::object::Dentry;
+use rustix::io::Errno;
 use std::sync::Arc;
 
 /// One object of the view.
@@ -90,7 +91,10 @@ impl Place {
     /// Has the object's name been removed (getcwd(2) then fails with `ENOENT`)?
     pub fn is_deleted(&self) -> bool {
         match self {
-            Place::Host { .. } => false,
+            // As Linux tells the name of a directory that it has removed.
+            Place::Host { path, .. } => {
+                path.ends_with(b" (deleted)") && crate::host_ops::attributes(path) == Err(Errno::NOENT)
+            }
             Place::Node { dentry, .. } => dentry.is_deleted(),
         }
     }

@@ -13,7 +13,7 @@ mod jobs;
 mod place;
 mod table;
 
-use crate::{Result, images, project, user};
+use crate::{Result, images, project};
 
 /// Measures the jobs whose names contain one of the words given, or all; `--rounds N` (default 7).
 pub fn task(arguments: &[String]) -> Result<()> {
@@ -32,7 +32,6 @@ pub fn task(arguments: &[String]) -> Result<()> {
         }
     }
     images::task()?;
-    let _no_user_namespaces = user::NoUserNamespaces::new()?;
     let place = place::Place::new()?;
     let mut rows = Vec::new();
     for job in jobs::all(&place) {

@@ -78,7 +78,7 @@ impl Place {
             ("XDG_RUNTIME_DIR", text(&self.work.join("run"))),
         ];
         output(
-            user::as_test_user(&environment)?
+            user::as_test_user(None, &environment)?
                 .args(["sh", "-c", line])
                 .current_dir(&self.work),
         )

@@ -58,15 +58,23 @@ impl Message {
     }
 
     fn decode(packet: [u8; PACKET_SIZE]) -> Option<Self> {
-        let mut words =
-            packet.chunks_exact(4).filter_map(<[u8]>::first_chunk).map(|w| u32::from_le_bytes(*w));
+        let mut words = packet
+            .chunks_exact(4)
+            .filter_map(<[u8]>::first_chunk)
+            .map(|w| u32::from_le_bytes(*w));
         let (tag, first, second) = (words.next()?, words.next()?, words.next()?);
         Some(match tag {
             1 => Message::Start,
-            2 => Message::Started { command: first, reaper: second },
+            2 => Message::Started {
+                command: first,
+                reaper: second,
+            },
             3 => Message::StartFailed(first.cast_signed()),
             4 => Message::Signal(first.cast_signed()),
-            5 => Message::Ended { code: first.cast_signed(), others: second != 0 },
+            5 => Message::Ended {
+                code: first.cast_signed(),
+                others: second != 0,
+            },
             6 => Message::AllGone,
             _ => return None,
         })
@@ -76,8 +84,12 @@ impl Message {
 impl Channel {
     /// Two connected ends.
     pub(super) fn pair() -> Result<(Self, Self), Errno> {
-        let (one, other) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (one, other) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         Ok((Self(one), Self(other)))
     }
 
@@ -89,7 +101,11 @@ impl Channel {
 
     /// Takes the next message; waits for one only if `block`.
     pub(super) fn receive(&self, block: bool) -> Received {
-        let flags = if block { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let flags = if block {
+            RecvFlags::empty()
+        } else {
+            RecvFlags::DONTWAIT
+        };
         let mut packet = [0; PACKET_SIZE];
         loop {
             return match recv(&self.0, &mut packet, flags) {
@@ -136,11 +152,20 @@ mod tests {
         let (one, other) = Channel::pair().unwrap();
         let messages = [
             Message::Start,
-            Message::Started { command: 7, reaper: u32::MAX },
+            Message::Started {
+                command: 7,
+                reaper: u32::MAX,
+            },
             Message::StartFailed(-1),
             Message::Signal(64),
-            Message::Ended { code: 137, others: true },
-            Message::Ended { code: 0, others: false },
+            Message::Ended {
+                code: 137,
+                others: true,
+            },
+            Message::Ended {
+                code: 0,
+                others: false,
+            },
             Message::AllGone,
         ];
         assert_eq!(other.receive(false), Received::Nothing);

@@ -39,13 +39,17 @@ pub(super) fn become_command(command: &Command, gate: Option<Gate<'_>>) -> ! {
 
 enum Never {}
 
-fn run(
-    command: &Command,
-    gate: Option<Gate<'_>>,
-) -> Result<Never, (Option<String>, i32)> {
-    let name = command.arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+fn run(command: &Command, gate: Option<Gate<'_>>) -> Result<Never, (Option<String>, i32)> {
+    let name = command
+        .arguments
+        .first()
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
     let failed = |errno: Errno| {
-        (Some(format!("cannot run {name}: {}", reason(errno))), exec::exit_code(errno))
+        (
+            Some(format!("cannot run {name}: {}", reason(errno))),
+            exec::exit_code(errno),
+        )
     };
     let prepared = exec::Prepared::new(command).map_err(failed)?;
     if let Some(gate) = gate {

@@ -34,13 +34,20 @@ impl Prepared {
             .map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?;
         let path = command.environment.iter().find(|(name, _)| name == "PATH");
-        let name = command.arguments.first().map_or(&[][..], |name| name.as_bytes());
+        let name = command
+            .arguments
+            .first()
+            .map_or(&[][..], |name| name.as_bytes());
         let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_bytes());
         let candidates = candidates(name, path)
             .iter()
             .map(|candidate| text(candidate))
             .collect::<Result<_, _>>()?;
-        Ok(Self { candidates, arguments, environment })
+        Ok(Self {
+            candidates,
+            arguments,
+            environment,
+        })
     }
 
     /// Replaces the program; returns only on failure.
@@ -57,11 +64,7 @@ impl Prepared {
             }
             match last {
                 Errno::ACCESS => denied = true,
-                Errno::NOENT
-                | Errno::STALE
-                | Errno::NOTDIR
-                | Errno::NODEV
-                | Errno::TIMEDOUT => {}
+                Errno::NOENT | Errno::STALE | Errno::NOTDIR | Errno::NODEV | Errno::TIMEDOUT => {}
                 other => return other,
             }
         }
@@ -85,7 +88,11 @@ fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
 
 /// The exit code for a program that could not be executed, as env(1) has it.
 pub(super) fn exit_code(errno: Errno) -> i32 {
-    if errno == Errno::NOENT { EXIT_NOT_FOUND } else { EXIT_CANNOT_RUN }
+    if errno == Errno::NOENT {
+        EXIT_NOT_FOUND
+    } else {
+        EXIT_CANNOT_RUN
+    }
 }
 
 #[cfg(test)]

@@ -47,12 +47,13 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<Handed, Errno> {
         _ => None,
     });
     match (packet, listener) {
-        ([LISTENER, killable, ..], Some(listener)) => {
-            Ok(Handed { listener, wait_killable: killable != 0 })
-        }
-        ([FAILED, errno @ ..], _) => {
-            Err(Errno::from_raw_os_error(i32::from_le_bytes(errno).clamp(1, 4095)))
-        }
+        ([LISTENER, killable, ..], Some(listener)) => Ok(Handed {
+            listener,
+            wait_killable: killable != 0,
+        }),
+        ([FAILED, errno @ ..], _) => Err(Errno::from_raw_os_error(
+            i32::from_le_bytes(errno).clamp(1, 4095),
+        )),
         _ => Err(Errno::PROTO),
     }
 }

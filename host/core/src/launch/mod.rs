@@ -115,7 +115,13 @@ fn launch(
         Fork::Child => {
             drop(to_reaper);
             let reaper = |control, gate_socket| {
-                let gate = Gate { filter, cookie, socket: gate_socket, keeper: None, tracer: None };
+                let gate = Gate {
+                    filter,
+                    cookie,
+                    socket: gate_socket,
+                    keeper: None,
+                    tracer: None,
+                };
                 reaper::run(control, to_front, front, command, Some(gate))
             };
             supervised::become_supervisor(reaper, supervise)
@@ -183,8 +189,20 @@ pub fn run_entered(
     let result = match process::fork().map_err(at_step("cannot start the reaper"))? {
         Fork::Child => {
             drop(to_reaper);
-            let gate = Gate { filter, cookie, socket, keeper: None, tracer };
-            reaper::run(Control::Watched(watched), to_front, front, command, Some(gate))
+            let gate = Gate {
+                filter,
+                cookie,
+                socket,
+                keeper: None,
+                tracer,
+            };
+            reaper::run(
+                Control::Watched(watched),
+                to_front,
+                front,
+                command,
+                Some(gate),
+            )
         }
         Fork::Parent(_) => {
             drop((to_front, socket, watched));

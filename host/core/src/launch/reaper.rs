@@ -68,13 +68,24 @@ pub(super) fn run(
         process::exit_now(0);
     }
     let started = signals.and_then(|signals| {
-        let keepers = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let keepers = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         Ok((signals, keepers, process::fork()?))
     });
     let (signals, listener, pid) = match started {
         Ok((_, (_, keeper), Fork::Child)) => {
             drop((control, front));
-            become_command(command, gate.map(|gate| Gate { keeper: Some(keeper), ..gate }))
+            become_command(
+                command,
+                gate.map(|gate| Gate {
+                    keeper: Some(keeper),
+                    ..gate
+                }),
+            )
         }
         Ok((signals, (keeper, theirs), Fork::Parent(pid))) => {
             drop(theirs);
@@ -92,7 +103,12 @@ pub(super) fn run(
     release_standard_streams();
     // Pipes and locks of the caller, and what the supervisor's closure holds.
     let listener = listener.as_ref().map(|handed| handed.listener.as_fd());
-    let kept = [Some(front.as_fd()), Some(signals.as_fd()), control.descriptor(), listener];
+    let kept = [
+        Some(front.as_fd()),
+        Some(signals.as_fd()),
+        control.descriptor(),
+        listener,
+    ];
     process::close_all_but(kept.into_iter().flatten());
     let mut reaper = Reaper {
         control,
@@ -103,14 +119,23 @@ pub(super) fn run(
         command_ended: false,
         command_stopped: false,
     };
-    reaper.tell_both(Message::Started { command: pid, reaper: std::process::id() });
+    reaper.tell_both(Message::Started {
+        command: pid,
+        reaper: std::process::id(),
+    });
     reaper.serve();
     process::exit_now(0)
 }
 
 /// Points the three standard descriptors at /dev/null: a pipe of the caller's must see its end.
 pub(super) fn release_standard_streams() {
-    let open = || rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty());
+    let open = || {
+        rustix::fs::open(
+            "/dev/null",
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+    };
     if let Ok(null) = open() {
         let _ = rustix::stdio::dup2_stdin(&null);
         let _ = rustix::stdio::dup2_stdout(&null);
@@ -167,10 +192,16 @@ impl Reaper {
         if let Some(code) = ended
             && !self.is_abandoned()
         {
-            self.tell_both(Message::Ended { code, others: !all_gone });
+            self.tell_both(Message::Ended {
+                code,
+                others: !all_gone,
+            });
         }
         if all_gone {
-            let _ = self.control.channel().map(|channel| channel.send(Message::AllGone));
+            let _ = self
+                .control
+                .channel()
+                .map(|channel| channel.send(Message::AllGone));
         }
         all_gone
     }
@@ -192,7 +223,11 @@ impl Reaper {
 
     /// Stops or continues the front. Both come from this one process, so they arrive in their order.
     fn signal_front(&self, signal: i32) {
-        if self.front.as_ref().is_some_and(|front| !is_hung_up(front.as_fd())) {
+        if self
+            .front
+            .as_ref()
+            .is_some_and(|front| !is_hung_up(front.as_fd()))
+        {
             let _ = process::kill(self.front_pid, signal);
         }
     }
@@ -216,7 +251,10 @@ impl Reaper {
     }
 
     fn tell_both(&self, message: Message) {
-        for channel in [self.control.channel(), self.front.as_ref()].into_iter().flatten() {
+        for channel in [self.control.channel(), self.front.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             // A peer that is gone is noticed by its hang-up.
             let _: Result<(), Errno> = channel.send(message);
         }
@@ -226,6 +264,9 @@ impl Reaper {
 /// Is the other end of this socket gone?
 fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
     let mut entry = [PollFd::new(&socket, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     rustix::io::retry_on_intr(|| poll(&mut entry, Some(&now))).is_ok_and(|count| count > 0)
 }

@@ -71,9 +71,7 @@ pub(super) fn become_supervisor(
     process::exit_now(code)
 }
 
-fn split(
-    run_reaper: impl FnOnce(Control, OwnedFd),
-) -> Result<Supervised, LaunchError> {
+fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<Supervised, LaunchError> {
     let pair = || Channel::pair().map_err(at_step("cannot make a socket pair"));
     let ((channel, control), (ours, theirs)) = (pair()?, pair()?);
     match process::fork().map_err(at_step("cannot start the reaper"))? {
@@ -92,7 +90,10 @@ fn split(
             raise_descriptor_limit();
             redirect_input_and_output();
             process::unblock_all_signals();
-            Ok(Supervised { channel, handover: ours.into() })
+            Ok(Supervised {
+                channel,
+                handover: ours.into(),
+            })
         }
     }
 }
@@ -100,12 +101,22 @@ fn split(
 /// The command keeps the soft limit that it had.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
 }
 
 /// Standard error stays until the command has ended: messages are for the user.
 fn redirect_input_and_output() {
-    if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+    if let Ok(null) = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
         let _ = rustix::stdio::dup2_stdin(&null);
         let _ = rustix::stdio::dup2_stdout(&null);
     }
@@ -117,14 +128,24 @@ impl Supervised {
     /// Until this is called a SIGTERM or an interrupt ends the supervisor, and nothing was launched; from then on
     /// signals are for the command and the supervisor ignores them.
     pub fn start(self) -> Result<Started, LaunchError> {
-        self.channel.send(Message::Start).map_err(at_step("cannot reach the reaper"))?;
+        self.channel
+            .send(Message::Start)
+            .map_err(at_step("cannot reach the reaper"))?;
         let command = match self.channel.receive(true) {
             Received::Message(Message::Started { command, .. }) => command,
             Received::Message(Message::StartFailed(errno)) => {
                 let errno = Errno::from_raw_os_error(errno);
-                return Err(LaunchError { step: "cannot start the command", errno });
+                return Err(LaunchError {
+                    step: "cannot start the command",
+                    errno,
+                });
             }
-            _ => return Err(LaunchError { step: "the reaper has died", errno: Errno::PIPE }),
+            _ => {
+                return Err(LaunchError {
+                    step: "the reaper has died",
+                    errno: Errno::PIPE,
+                });
+            }
         };
         let handed = handover::receive(self.handover.as_fd())
             .map_err(at_step("cannot install the system call filter"))?;

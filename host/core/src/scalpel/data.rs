@@ -14,7 +14,8 @@ pub(super) struct Image {
 impl Image {
     /// Appends bytes; gives their offset.
     pub(super) fn add(&mut self, bytes: &[u8]) -> u64 {
-        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
         let offset = self.bytes.len() as u64;
         self.bytes.extend_from_slice(bytes);
         offset
@@ -49,7 +50,10 @@ impl Image {
     pub(super) fn at(&self, base: u64) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         for &place in &self.pointers {
-            if let Some(word) = bytes.get_mut(place..).and_then(|tail| tail.first_chunk_mut::<8>()) {
+            if let Some(word) = bytes
+                .get_mut(place..)
+                .and_then(|tail| tail.first_chunk_mut::<8>())
+            {
                 *word = u64::from_le_bytes(*word).wrapping_add(base).to_le_bytes();
             }
         }

@@ -59,15 +59,24 @@ pub struct Program {
 pub type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> Result<usize, Errno> + 'a;
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|word| u16::from_le_bytes(*word))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|word| u16::from_le_bytes(*word))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|word| u32::from_le_bytes(*word))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|word| u64::from_le_bytes(*word))
 }
 
 fn read_full(read_at: &mut ReadAt<'_>, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
@@ -114,7 +123,12 @@ fn parse(header: &[u8], read_at: &mut ReadAt<'_>) -> Result<Program, Errno> {
     match header.get(4) {
         Some(&CLASS_64) => {}
         Some(&CLASS_32) => {
-            return Ok(Program { class: Class::Bits32, kind, machine, interpreter: None });
+            return Ok(Program {
+                class: Class::Bits32,
+                kind,
+                machine,
+                interpreter: None,
+            });
         }
         _ => return Err(Errno::NOEXEC),
     }
@@ -141,10 +155,23 @@ fn parse(header: &[u8], read_at: &mut ReadAt<'_>) -> Result<Program, Errno> {
             path.truncate(end);
         }
         let header_offset = table_offset.saturating_add((index * PROGRAM_HEADER_SIZE) as u64);
-        let interpreter = Some(Interpreter { path, header_offset });
-        return Ok(Program { class: Class::Bits64, kind, machine, interpreter });
+        let interpreter = Some(Interpreter {
+            path,
+            header_offset,
+        });
+        return Ok(Program {
+            class: Class::Bits64,
+            kind,
+            machine,
+            interpreter,
+        });
     }
-    Ok(Program { class: Class::Bits64, kind, machine, interpreter: None })
+    Ok(Program {
+        class: Class::Bits64,
+        kind,
+        machine,
+        interpreter: None,
+    })
 }
 
 /// One change to a copy of a program.
@@ -166,21 +193,37 @@ pub fn redirect_interpreter(
     file_size: u64,
     path: &[u8],
 ) -> Result<[Patch; 3], Errno> {
-    let header = program.interpreter.as_ref().ok_or(Errno::INVAL)?.header_offset;
+    let header = program
+        .interpreter
+        .as_ref()
+        .ok_or(Errno::INVAL)?
+        .header_offset;
     let length = path.len() as u64 + 1;
     if length > PATH_MAX || path.contains(&0) {
         return Err(Errno::NAMETOOLONG);
     }
-    if file_size.checked_add(length).is_none_or(|end| end > i64::MAX as u64) {
+    if file_size
+        .checked_add(length)
+        .is_none_or(|end| end > i64::MAX as u64)
+    {
         return Err(Errno::FBIG);
     }
     let text = [path, &[0]].concat();
     let field = |at: u64| header.checked_add(at).ok_or(Errno::FBIG);
     let sizes = [length.to_le_bytes(), length.to_le_bytes()].concat();
     Ok([
-        Patch { offset: file_size, bytes: text },
-        Patch { offset: field(8)?, bytes: file_size.to_le_bytes().to_vec() }, // p_offset
-        Patch { offset: field(32)?, bytes: sizes },                           // p_filesz, p_memsz
+        Patch {
+            offset: file_size,
+            bytes: text,
+        },
+        Patch {
+            offset: field(8)?,
+            bytes: file_size.to_le_bytes().to_vec(),
+        }, // p_offset
+        Patch {
+            offset: field(32)?,
+            bytes: sizes,
+        }, // p_filesz, p_memsz
     ])
 }
 
@@ -206,7 +249,10 @@ pub fn with_interpreter(program: &[u8], path: &[u8]) -> Result<Vec<u8>, Errno> {
 /// Reads from bytes in memory, for [`inspect`].
 pub fn bytes_reader(bytes: &[u8]) -> impl FnMut(u64, &mut [u8]) -> Result<usize, Errno> {
     move |offset, buffer| {
-        let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or(&[]);
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|at| bytes.get(at..))
+            .unwrap_or(&[]);
         let count = rest.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
             to.copy_from_slice(from);
@@ -243,10 +289,16 @@ mod tests {
     fn the_interpreter_is_found_and_replaced() {
         let bytes = small_program();
         let program = read(&bytes).unwrap().unwrap();
-        assert_eq!((program.class, program.kind, program.machine), (Class::Bits64, 3, 62));
+        assert_eq!(
+            (program.class, program.kind, program.machine),
+            (Class::Bits64, 3, 62)
+        );
         assert_eq!(program.interpreter.unwrap().path, b"/lib/ld.so");
         let copy = with_interpreter(&bytes, b"/dev/fd/1000").unwrap();
-        assert_eq!(read(&copy).unwrap().unwrap().interpreter.unwrap().path, b"/dev/fd/1000");
+        assert_eq!(
+            read(&copy).unwrap().unwrap().interpreter.unwrap().path,
+            b"/dev/fd/1000"
+        );
         // The old string and the rest of the file stay.
         assert_eq!(copy[120..131], bytes[120..131]);
         assert_eq!(copy.len(), bytes.len() + 13);

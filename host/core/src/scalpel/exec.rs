@@ -83,7 +83,11 @@ fn operate(session: &mut Session, cookie: u64, exec: &InjectedExec<'_>) -> Resul
     let path = image.add_string(exec.path);
     let vector = match exec.arguments {
         ExecVector::Keep(_) => None,
-        ExecVector::Prefix { strings, original, skip } => {
+        ExecVector::Prefix {
+            strings,
+            original,
+            skip,
+        } => {
             let tail = match read_vector(session.tid(), original) {
                 Ok(tail) => tail,
                 Err(errno) => return failed(errno),
@@ -100,7 +104,14 @@ fn operate(session: &mut Session, cookie: u64, exec: &InjectedExec<'_>) -> Resul
         (ExecVector::Keep(address), _) => address,
         (ExecVector::Prefix { .. }, offset) => base.wrapping_add(offset.unwrap_or(0)),
     };
-    let registers = [base.wrapping_add(path), arguments, exec.environment, 0, 0, cookie];
+    let registers = [
+        base.wrapping_add(path),
+        arguments,
+        exec.environment,
+        0,
+        0,
+        cookie,
+    ];
     session.run(libc::SYS_execve as u64, registers)
 }
 
@@ -115,7 +126,11 @@ fn read_vector(tid: u32, address: u64) -> Result<Vec<u64>, Errno> {
         let at = address.wrapping_add((pointers.len() * POINTER_SIZE) as u64);
         // Up to the page's end first: the array may be the last thing that is mapped.
         let to_border = 4096 - (at as usize % 4096);
-        let want = if to_border < POINTER_SIZE { POINTER_SIZE } else { to_border.min(chunk.len()) };
+        let want = if to_border < POINTER_SIZE {
+            POINTER_SIZE
+        } else {
+            to_border.min(chunk.len())
+        };
         let part = chunk.get_mut(..want).unwrap_or(&mut []);
         let count = memory::read(tid, at, part)?;
         let words = part.get(..count).unwrap_or(&[]).chunks_exact(POINTER_SIZE);
@@ -123,7 +138,9 @@ fn read_vector(tid: u32, address: u64) -> Result<Vec<u64>, Errno> {
             return Err(Errno::FAULT);
         }
         for word in words {
-            let pointer = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            let pointer = word
+                .first_chunk()
+                .map_or(0, |word| u64::from_le_bytes(*word));
             if pointer == 0 {
                 return Ok(pointers);
             }
@@ -142,7 +159,9 @@ fn show_path(session: &Session, exec: &InjectedExec<'_>) {
     let Ok(vector) = std::fs::read(format!("/proc/{}/auxv", session.tid())) else {
         return;
     };
-    let mut words = vector.chunks_exact(POINTER_SIZE).filter_map(<[u8]>::first_chunk::<8>);
+    let mut words = vector
+        .chunks_exact(POINTER_SIZE)
+        .filter_map(<[u8]>::first_chunk::<8>);
     while let (Some(key), Some(value)) = (words.next(), words.next()) {
         if u64::from_le_bytes(*key) == AT_EXECFN {
             let mut text = exec.shown_path.to_vec();
@@ -154,7 +173,10 @@ fn show_path(session: &Session, exec: &InjectedExec<'_>) {
 }
 
 fn process_of(tid: u32) -> Option<u32> {
-    status_field(&std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?, "Tgid:")
+    status_field(
+        &std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?,
+        "Tgid:",
+    )
 }
 
 /// For a thread that another tracer has: puts `path` in the place of the path argument at `address`, so that the

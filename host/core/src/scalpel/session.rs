@@ -21,7 +21,10 @@ const RESTART_BLOCK: i64 = -516;
 
 /// Is this result one of the kernel's restart codes?
 pub(super) fn is_restart(result: i64) -> bool {
-    matches!(result, RESTART_SYS | RESTART_NO_INTERRUPT | RESTART_NO_HANDLER | RESTART_BLOCK)
+    matches!(
+        result,
+        RESTART_SYS | RESTART_NO_INTERRUPT | RESTART_NO_HANDLER | RESTART_BLOCK
+    )
 }
 
 /// Why a step could not be taken: the stop (or death) that came instead; `None` when the thread was found to be dying
@@ -66,17 +69,23 @@ impl Session {
         }
         if waiting {
             // ENOENT: without WAIT_KILLABLE_RECV the interrupt itself has ended the wait, with a restart code too.
-            let _ = target.listener.answer_error(target.id, -RESTART_NO_INTERRUPT as i32);
+            let _ = target
+                .listener
+                .answer_error(target.id, -RESTART_NO_INTERRUPT as i32);
         }
         let stop = tracee.wait(process);
         if !waiting || stop != Stop::Trap(libc::SIGTRAP) {
             return Err(let_go(tracee, process, Some(stop)));
         }
         match tracee.registers() {
-            Ok(original)
-                if is_restart(original.rax as i64) && (original.orig_rax as i64) >= 0 =>
-            {
-                Ok(Self { tracee, process, original, mask: None, borrowed: None })
+            Ok(original) if is_restart(original.rax as i64) && (original.orig_rax as i64) >= 0 => {
+                Ok(Self {
+                    tracee,
+                    process,
+                    original,
+                    mask: None,
+                    borrowed: None,
+                })
             }
             Ok(_) => Err(let_go(tracee, process, Some(stop))),
             Err(_) => Err(let_go(tracee, process, None)),
@@ -116,14 +125,19 @@ impl Session {
         let length = image.len().next_multiple_of(4096) as u64;
         let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
-        let address =
-            self.run(libc::SYS_mmap as u64, [0, length, protection, flags, u64::MAX, 0])?;
+        let address = self.run(
+            libc::SYS_mmap as u64,
+            [0, length, protection, flags, u64::MAX, 0],
+        )?;
         if address < 0 {
             return Ok(Err(Errno::NOMEM));
         }
         let address = address as u64;
         self.borrowed = Some(Borrowed::Mapping { address, length });
-        Ok(self.tracee.write(address, &image.at(address)).map(|()| address))
+        Ok(self
+            .tracee
+            .write(address, &image.at(address))
+            .map(|()| address))
     }
 
     /// Runs one call to its end; gives its result.
@@ -158,7 +172,11 @@ impl Session {
     /// Puts everything back, with `result` as the notified call's result, and lets the thread go.
     pub(super) fn finish(mut self, result: i64) -> Outcome {
         // -516 would restart by restart_syscall(2), which knows only the injected call.
-        let value = if result == RESTART_BLOCK { RESTART_NO_HANDLER } else { result };
+        let value = if result == RESTART_BLOCK {
+            RESTART_NO_HANDLER
+        } else {
+            result
+        };
         // The call has run, so it is not restarted even when something comes between: a mapping then stays behind.
         let stop = match self.give_back() {
             Ok(()) => Some(Stop::Trap(libc::SIGTRAP)),
@@ -194,13 +212,24 @@ impl Session {
     }
 
     fn put_back(self, value: i64, stop: Option<Stop>) -> Outcome {
-        let registers = Registers { rax: value as u64, ..self.original };
-        let done = self.tracee.set_registers(&registers).and_then(|()| self.restore_mask());
-        let_go(self.tracee, self.process, if done.is_ok() { stop } else { None })
+        let registers = Registers {
+            rax: value as u64,
+            ..self.original
+        };
+        let done = self
+            .tracee
+            .set_registers(&registers)
+            .and_then(|()| self.restore_mask());
+        let_go(
+            self.tracee,
+            self.process,
+            if done.is_ok() { stop } else { None },
+        )
     }
 
     fn restore_mask(&self) -> Result<(), Errno> {
-        self.mask.map_or(Ok(()), |mask| self.tracee.set_signal_mask(mask))
+        self.mask
+            .map_or(Ok(()), |mask| self.tracee.set_signal_mask(mask))
     }
 
     /// Restores the memory that was borrowed.
@@ -246,12 +275,21 @@ fn refusal(target: &Waiting<'_>, errno: Errno) -> Outcome {
         .ok()
         .and_then(|status| status_field(&status, "TracerPid:"))
         .is_some_and(|tracer| tracer != 0);
-    if traced { Outcome::AlreadyTraced } else { Outcome::Refused(errno) }
+    if traced {
+        Outcome::AlreadyTraced
+    } else {
+        Outcome::Refused(errno)
+    }
 }
 
 /// A number of /proc/PID/status, by its label.
 pub(super) fn status_field(status: &str, label: &str) -> Option<u32> {
-    status.lines().find_map(|line| line.strip_prefix(label))?.trim().parse().ok()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(label))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

@@ -24,13 +24,21 @@ pub fn parse(head: &[u8]) -> Option<Shebang> {
     buffer.get_mut(..count)?.copy_from_slice(head.get(..count)?);
     let rest = buffer.strip_prefix(b"#!")?;
     // The last byte counts as the line's end when there is no newline before the first NUL.
-    let text_length = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
-    let newline = rest.get(..text_length)?.iter().position(|&byte| byte == b'\n');
+    let text_length = rest
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(rest.len());
+    let newline = rest
+        .get(..text_length)?
+        .iter()
+        .position(|&byte| byte == b'\n');
     let line = match newline {
         Some(end) => rest.get(..end)?,
         None => {
             let name = rest.iter().position(|&byte| !is_blank(byte))?;
-            rest.get(name..)?.iter().position(|&byte| is_blank(byte) || byte == 0)?;
+            rest.get(name..)?
+                .iter()
+                .position(|&byte| is_blank(byte) || byte == 0)?;
             rest.get(..rest.len() - 1)?
         }
     };
@@ -49,7 +57,10 @@ pub fn parse(head: &[u8]) -> Option<Shebang> {
         }
         _ => None,
     };
-    Some(Shebang { interpreter: name.to_vec(), argument })
+    Some(Shebang {
+        interpreter: name.to_vec(),
+        argument,
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +91,14 @@ mod tests {
 
     #[test]
     fn what_is_no_script() {
-        for head in [&b""[..], b"#", b"\x7fELF", b"# !/bin/sh\n", b"#!\n", b"#!  \t\n"] {
+        for head in [
+            &b""[..],
+            b"#",
+            b"\x7fELF",
+            b"# !/bin/sh\n",
+            b"#!\n",
+            b"#!  \t\n",
+        ] {
             assert_eq!(parse(head), None, "{head:?}");
         }
         assert_eq!(parse(&[&b"#!"[..], &[b' '; 300]].concat()), None);
@@ -105,9 +123,15 @@ mod tests {
         assert_eq!(parse(&line).map(|s| s.interpreter.len()), Some(253));
         // A name that ends in the buffer is used, its argument is cut at 255 bytes.
         let line = [b"#!/bin/sh ".to_vec(), vec![b'x'; 400]].concat();
-        assert_eq!(parse(&line).and_then(|s| s.argument).map(|a| a.len()), Some(245));
+        assert_eq!(
+            parse(&line).and_then(|s| s.argument).map(|a| a.len()),
+            Some(245)
+        );
         // A blank in the very last byte terminates the name.
         let line = [name(252), b" rest\n".to_vec()].concat();
-        assert_eq!(parse(&line).map(|s| (s.interpreter.len(), s.argument)), Some((253, None)));
+        assert_eq!(
+            parse(&line).map(|s| (s.interpreter.len(), s.argument)),
+            Some((253, None))
+        );
     }
 }

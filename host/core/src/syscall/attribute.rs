@@ -18,18 +18,6 @@ fn change(task: &Task<'_>, target: Target, change: &AttributeChange) -> Result<A
     })
 }
 
-/// The object of a descriptor that must not be opened with O_PATH.
-fn of_open_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target, Errno> {
-    if descriptor < 0 {
-        return Err(Errno::BADF);
-    }
-    let target = target::of_descriptor(task, descriptor)?;
-    if matches!(target, Target::Place(_)) && task.is_path_only(descriptor) {
-        return Err(Errno::BADF);
-    }
-    Ok(target)
-}
-
 /// chmod, fchmodat, fchmodat2 — chmod(2)
 pub fn chmod(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result<Answer, Errno> {
     if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
@@ -46,7 +34,7 @@ pub fn chmod(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
 
 /// fchmod — chmod(2)
 pub fn fchmod(task: &Task<'_>) -> Result<Answer, Errno> {
-    let target = of_open_descriptor(task, task.int(0))?;
+    let target = target::of_changed_descriptor(task, task.int(0))?;
     change(task, target, &AttributeChange::Mode(task.unsigned(1) & 0o7777))
 }
 
@@ -65,7 +53,7 @@ pub fn chown(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
 
 /// fchown — chown(2)
 pub fn fchown(task: &Task<'_>) -> Result<Answer, Errno> {
-    let target = of_open_descriptor(task, task.int(0))?;
+    let target = target::of_changed_descriptor(task, task.int(0))?;
     change(task, target, &owner(task.unsigned(1), task.unsigned(2)))
 }
 
@@ -81,6 +69,12 @@ pub fn truncate(task: &Task<'_>) -> Result<Answer, Errno> {
             Kind::Directory => return Err(Errno::ISDIR),
             Kind::RegularFile => {}
             _ => return Err(Errno::INVAL),
+        }
+        if length as u64 > task.file_size_limit() && length as u64 > place.attributes()?.size {
+            if let Some(process) = rustix::process::Pid::from_raw(task.process() as i32) {
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::XFSZ);
+            }
+            return Err(Errno::FBIG);
         }
     }
     change(task, target, &AttributeChange::Size(length as u64))
@@ -126,7 +120,7 @@ pub fn utimes(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
         (at(s0, us0 * 1000), at(s1, us1 * 1000))
     };
     let target = if path == 1 && task.argument(path) == 0 {
-        of_open_descriptor(task, directory)?
+        target::of_changed_descriptor(task, directory)?
     } else {
         target::existing(task, directory, path, 0)?
     };
@@ -137,27 +131,28 @@ pub fn utimes(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
 pub fn utimensat(task: &Task<'_>) -> Result<Answer, Errno> {
     let address = task.argument(2);
     let (accessed, modified) = if address == 0 {
-        (TimeChange::Now, TimeChange::Now)
+        (Ok(TimeChange::Now), Ok(TimeChange::Now))
     } else {
         let [s0, ns0, s1, ns1] = words(task, address)?;
         if ns0 == UTIME_OMIT && ns1 == UTIME_OMIT {
             return Ok(Answer::DONE);
         }
-        (one_time(s0, ns0)?, one_time(s1, ns1)?)
+        (one_time(s0, ns0), one_time(s1, ns1))
     };
     let flags = task.int(3);
     let target = if task.argument(1) == 0 && task.int(0) != libc::AT_FDCWD {
         if flags != 0 {
             return Err(Errno::INVAL);
         }
-        of_open_descriptor(task, task.int(0))?
+        target::of_changed_descriptor(task, task.int(0))?
     } else {
         if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
             return Err(Errno::INVAL);
         }
         target::existing(task, task.int(0), 1, flags)?
     };
-    change(task, target, &AttributeChange::Times { accessed, modified })
+    // A bad time is only found once the object is.
+    change(task, target, &AttributeChange::Times { accessed: accessed?, modified: modified? })
 }
 
 fn one_time(seconds: i64, nanoseconds: i64) -> Result<TimeChange, Errno> {

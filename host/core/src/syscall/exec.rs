@@ -95,8 +95,10 @@ fn open_program(task: &Task<'_>, program: &Program) -> Result<Option<OwnedFd>, E
     }
     match place {
         Place::Host { path, .. } => {
-            if host_ops::attributes(path)?.kind() != Kind::RegularFile {
-                return Err(Errno::ACCESS);
+            match host_ops::attributes(path)?.kind() {
+                Kind::RegularFile => {}
+                Kind::Symlink => return Err(Errno::LOOP),
+                _ => return Err(Errno::ACCESS),
             }
             host_ops::access(path, MAY_EXEC, true)?;
             match rustix::fs::open(path.as_slice(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {

@@ -1,7 +1,7 @@
 //! Calls that make, remove and move names: mkdir, mknod, symlink, link, unlink, rmdir, rename.
 
 use super::target::{self, Target};
-use crate::task::{Answer, Task};
+use crate::task::{Answer, Object, Task};
 use rustix::io::Errno;
 use view_vfs::attributes::Kind;
 use view_vfs::operations;
@@ -103,6 +103,16 @@ fn link_at(task: &Task<'_>, old: (i32, usize), new: (i32, usize), flags: i32) ->
         return Ok(Answer::Continue);
     }
     missing_or(&found)?;
+    if let Some(link) = kernel_link(task, old.0, &text, flags)
+        && let Some(view_vfs::place::Place::Host { mount, path }) = &found.parent
+        && !mount.flags().read_only
+        && let (_, name) = operations::name_to_create(&found)?
+    {
+        task.commit()?;
+        let new = [path.as_slice(), b"/", name].concat();
+        rustix::fs::linkat(rustix::fs::CWD, link, rustix::fs::CWD, new, rustix::fs::AtFlags::SYMLINK_FOLLOW)?;
+        return Ok(Answer::DONE);
+    }
     // A descriptor of Linux's own can't get a name on a mount.
     let existing = existing.ok_or(Errno::XDEV)?;
     if existing.kind()? == Kind::Directory {
@@ -112,6 +122,28 @@ fn link_at(task: &Task<'_>, old: (i32, usize), new: (i32, usize), flags: i32) ->
     task.commit()?;
     operations::create_link(&existing, &found, &task.asker())?;
     Ok(Answer::DONE)
+}
+
+/// The link by which the supervisor reaches an object of Linux's own that the task names by descriptor (AT_EMPTY_PATH,
+/// or a followed link below /proc).
+fn kernel_link(task: &Task<'_>, directory: i32, text: &[u8], flags: i32) -> Option<Vec<u8>> {
+    if text.is_empty() {
+        return match task.object(directory) {
+            Ok(Object::Kernel) => Some(task.descriptor_link(directory).into_bytes()),
+            _ => None,
+        };
+    }
+    if flags & libc::AT_SYMLINK_FOLLOW == 0 {
+        return None;
+    }
+    let found = task.walk(directory, text, WalkFlags::NO_FOLLOW).ok()?;
+    let path = found.place?.host_path()?.to_vec();
+    if !view_vfs::procfs::is_below(&path) || !view_vfs::procfs::is_magic_link(&path) {
+        return None;
+    }
+    let stat = rustix::fs::stat(path.as_slice()).ok()?;
+    let identity = view_vfs::attributes::Identity { device: stat.st_dev, inode: stat.st_ino };
+    task.view.backings.find(identity).is_none().then_some(path)
 }
 
 /// unlink — unlink(2)

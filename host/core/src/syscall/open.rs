@@ -266,6 +266,7 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
         }
         Place::Host { mount, path } => match host_ops::attributes(path)?.kind() {
             Kind::Directory => open_directory(task, place, how),
+            Kind::Symlink if how.flags & libc::O_DIRECTORY != 0 => Err(Errno::NOTDIR),
             Kind::Symlink => Err(Errno::LOOP),
             Kind::NamedPipe => {
                 let text = c_string(path);

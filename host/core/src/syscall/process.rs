@@ -23,8 +23,21 @@ pub fn prctl(task: &Task<'_>) -> Result<Answer, Errno> {
             Ok(Answer::Continue)
         }
         (libc::PR_GET_DUMPABLE, _) if undumpable.contains(&process) => Ok(Answer::Value(0)),
+        // A forked child has its parent's state until it executes a program.
+        (libc::PR_GET_DUMPABLE, _)
+            if crate::task::parent_of(process)
+                .is_some_and(|parent| undumpable.contains(&parent) && has_same_program(parent, process)) =>
+        {
+            undumpable.insert(process);
+            Ok(Answer::Value(0))
+        }
         _ => Ok(Answer::Continue),
     }
+}
+
+fn has_same_program(one: u32, other: u32) -> bool {
+    let program = |process: u32| rustix::fs::readlink(format!("/proc/{process}/exe"), Vec::new()).ok();
+    program(one).is_some_and(|path| program(other) == Some(path))
 }
 
 /// chroot — needs a privilege natively, and the view has no other root to give

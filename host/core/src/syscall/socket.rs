@@ -8,8 +8,9 @@ use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
 use view_sys::memory;
-use view_vfs::attributes::{Identity, Kind};
+use view_vfs::attributes::Kind;
 use view_vfs::operations;
+use view_vfs::permission::MAY_WRITE;
 use view_vfs::place::Place;
 use view_vfs::resolver::WalkFlags;
 
@@ -68,6 +69,9 @@ pub fn bind(task: &Task<'_>) -> Result<Answer, Errno> {
         Argument::Value(address.len() as u64),
     ];
     injection::run_then(task, libc::SYS_bind, &arguments, false, |result| {
+        if result == 0 {
+            task.view.socket_names.lock().insert(real.clone(), path.clone());
+        }
         if result != 0 || !on_mount {
             return result;
         }
@@ -105,6 +109,9 @@ fn real_address(task: &Task<'_>, path: &[u8]) -> Result<Option<Vec<u8>>, Errno> 
         Place::Node { .. } => {
             if place.kind()? != Kind::Socket {
                 return Err(Errno::CONNREFUSED);
+            }
+            if let Place::Node { mount, dentry } = &place {
+                dentry.check_access(&task.asker().on(mount), MAY_WRITE)?;
             }
             let identity = place.attributes()?.identity();
             // A node that nobody bound in this view: as a socket file whose process is gone.
@@ -147,7 +154,7 @@ pub fn sendto(task: &Task<'_>) -> Result<Answer, Errno> {
 
 /// getsockname, getpeername — the path of a socket bound on a mount, as the view knows it
 pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
-    if task.view.special_nodes.lock().is_empty() {
+    if task.view.socket_names.lock().is_empty() {
         return Ok(Answer::Continue);
     }
     let Ok(socket) = task.description(task.int(0)) else { return Ok(Answer::Continue) };
@@ -161,8 +168,7 @@ pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
     };
     let Ok(unix) = rustix::net::SocketAddrUnix::try_from(address) else { return Ok(Answer::Continue) };
     let Some(real) = unix.path_bytes() else { return Ok(Answer::Continue) };
-    let Some(identity) = crate::task::host_identity(real) else { return Ok(Answer::Continue) };
-    let Some(shown) = shown_name(task, identity) else { return Ok(Answer::Continue) };
+    let Some(shown) = task.view.socket_names.lock().get(real).cloned() else { return Ok(Answer::Continue) };
     let mut bytes = AF_UNIX.to_ne_bytes().to_vec();
     bytes.extend_from_slice(&shown);
     bytes.push(0);
@@ -176,8 +182,4 @@ pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
     task.write(task.argument(1), &bytes[..count])?;
     task.write(task.argument(2), &(bytes.len() as u32).to_ne_bytes())?;
     Ok(Answer::DONE)
-}
-
-fn shown_name(task: &Task<'_>, identity: Identity) -> Option<Vec<u8>> {
-    Some(task.view.backings.find(identity)?.place().view_path())
 }

@@ -1,8 +1,10 @@
 //! stat(2), statx(2), statfs(2), access(2) and their relatives.
 
-use super::target::{self, on_place};
+use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::io::Errno;
+use view_vfs::attributes::Attributes;
 use view_vfs::place::Place;
 
 const AT_NO_AUTOMOUNT: i32 = 0x800;
@@ -55,17 +57,26 @@ pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
     if flags & !(libc::AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
         return Err(Errno::INVAL);
     }
+    const MOUNT_ROOT: u64 = 0x2000;
     let target = target::existing(task, task.int(0), 1, flags)?;
-    on_place(target, |place| {
-        const MOUNT_ROOT: u64 = 0x2000;
-        let mut attributes = place.attributes()?;
-        attributes.flags_mask |= MOUNT_ROOT;
-        if place.is_mount_root() {
-            attributes.flags |= MOUNT_ROOT;
-        }
-        task.write(task.argument(4), &attributes.encode_statx(mask, place.mount().id()))?;
-        Ok(Answer::DONE)
-    })
+    let (mut attributes, mount, is_root) = match &target {
+        Target::Place(place) => (place.attributes()?, place.mount().clone(), place.is_mount_root()),
+        // Linux's own file, reached through a mount: only the mount's id differs.
+        Target::Kernel => match target::reached_through(task, task.int(0)) {
+            Some(mount) if flags & libc::AT_EMPTY_PATH != 0 && task.path(1).is_ok_and(|path| path.is_empty()) => {
+                let link = task.descriptor_link(task.int(0));
+                let found = rustix::fs::statx(CWD, link, AtFlags::empty(), StatxFlags::all())?;
+                (Attributes::from_statx(&found), mount, false)
+            }
+            _ => return Ok(Answer::Continue),
+        },
+    };
+    attributes.flags_mask |= MOUNT_ROOT;
+    if is_root {
+        attributes.flags |= MOUNT_ROOT;
+    }
+    task.write(task.argument(4), &attributes.encode_statx(mask, mount.id()))?;
+    Ok(Answer::DONE)
 }
 
 /// statfs — statfs(2)

@@ -2,6 +2,9 @@
 
 use crate::task::{Answer, Object, Task};
 use rustix::io::Errno;
+use std::sync::Arc;
+use view_vfs::attributes::Identity;
+use view_vfs::mount_table::Mount;
 use view_vfs::place::Place;
 use view_vfs::procfs;
 use view_vfs::resolver::{Found, WalkFlags};
@@ -50,6 +53,31 @@ pub fn of_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target, Errno> 
         Object::Backed(_, backed) => Ok(Target::Place(backed.place())),
         Object::Kernel => Ok(Target::Kernel),
     }
+}
+
+/// The object of a descriptor that an attribute is to be changed of: `EROFS` for a file of the host that was reached
+/// through a read-only mount.
+pub fn of_changed_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target, Errno> {
+    if descriptor < 0 {
+        return Err(Errno::BADF);
+    }
+    let target = of_descriptor(task, descriptor)?;
+    match target {
+        Target::Place(_) if task.is_path_only(descriptor) => Err(Errno::BADF),
+        Target::Kernel if reached_through(task, descriptor).is_some_and(|mount| mount.flags().read_only) => {
+            Err(Errno::ROFS)
+        }
+        target => Ok(target),
+    }
+}
+
+/// The mount through which a descriptor of Linux's own was reached.
+pub fn reached_through(task: &Task<'_>, descriptor: i32) -> Option<Arc<Mount>> {
+    if task.table.is_empty() {
+        return None;
+    }
+    let stat = rustix::fs::stat(task.descriptor_link(descriptor)).ok()?;
+    task.view.alias_mount(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
 /// Carries out `act` on the target, or lets Linux do it.

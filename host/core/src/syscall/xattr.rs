@@ -124,7 +124,7 @@ pub fn set(task: &Task<'_>, follow: bool) -> Result<Answer, Errno> {
 /// fsetxattr
 pub fn fset(task: &Task<'_>) -> Result<Answer, Errno> {
     let value = (task.argument(2), task.argument(3) as usize);
-    do_set(task, || by_descriptor(task), 1, value, task.int(4))
+    do_set(task, || target::of_changed_descriptor(task, task.int(0)), 1, value, task.int(4))
 }
 
 /// removexattr, lremovexattr
@@ -135,7 +135,7 @@ pub fn remove(task: &Task<'_>, follow: bool) -> Result<Answer, Errno> {
 
 /// fremovexattr
 pub fn fremove(task: &Task<'_>) -> Result<Answer, Errno> {
-    let target = by_descriptor(task)?;
+    let target = target::of_changed_descriptor(task, task.int(0))?;
     let name = name(task, 1)?;
     do_remove(task, target, &name)
 }

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Where the tests keep what they make: a fresh directory that any user may enter.
 pub struct Place {
@@ -62,7 +63,11 @@ impl Drop for Place {
 pub fn actor(place: &Place, mode: &str, arguments: &[&str]) -> Command {
     // Next to the directory of the test programs.
     let tests = std::env::current_exe().unwrap();
-    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/small_view");
+    let program = tests
+        .parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .join("examples/small_view");
     let mut command = Command::new(program);
     command
         .env("VIEW_TEST_MODE", mode)
@@ -82,7 +87,11 @@ pub struct Result {
 
 /// Runs to the end.
 pub fn run(command: &mut Command) -> Result {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     finish(child)
 }
 
@@ -95,3 +104,26 @@ pub fn finish(child: Child) -> Result {
     }
 }
 
+/// Waits until a condition holds, at most ten seconds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{what} did not happen"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The number in a file of the place, which is yet to be written.
+pub fn read_pid(place: &Place, name: &str) -> u32 {
+    wait_until(name, || {
+        std::fs::read_to_string(place.path.join(name)).is_ok_and(|text| !text.is_empty())
+    });
+    std::fs::read_to_string(place.path.join(name))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}

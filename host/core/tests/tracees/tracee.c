@@ -152,7 +152,7 @@ static void *exec_in_thread(void *arguments) {
 /* The same from a thread that is not the leader, while others live. */
 static int mode_thread_exec(char **arguments) {
     pthread_t thread, other;
-    pthread_create(&other, NULL, hammer, "/");
+    pthread_create(&other, NULL, hammer, "/virtual/dir");
     pthread_create(&thread, NULL, exec_in_thread, arguments);
     pthread_join(thread, NULL);
     return 1;

@@ -130,3 +130,25 @@ fn the_private_directory_goes_with_the_markers() {
     assert!(!path.exists());
     drop(descriptor);
 }
+
+#[test]
+fn what_killed_supervisors_left_is_removed_and_nothing_else() {
+    let base = std::env::temp_dir().join(format!("view-left-behind-{}", std::process::id()));
+    let make = |name: &str, age: u64| {
+        let path = base.join(name);
+        fs::create_dir_all(path.join("0/markers")).unwrap();
+        let opened = fs::File::open(&path).unwrap();
+        let time = std::time::SystemTime::now() - Duration::from_secs(age);
+        opened.set_modified(time).unwrap();
+        (path, opened)
+    };
+    let (dead, _) = make(".view-markers-1-dead", 3600);
+    let (new, _) = make(".view-markers-1-new", 1);
+    let (other, _) = make("other", 3600);
+    let (used, lock) = make(".view-markers-1-used", 3600);
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+    remove_left_behind(&base);
+    assert!(!dead.exists());
+    assert!(new.exists() && other.exists() && used.exists());
+    fs::remove_dir_all(&base).unwrap();
+}

@@ -13,7 +13,7 @@ use super::dentry::Dentry;
 use super::directory::Listing;
 use super::instance::{Instance, Operation};
 use super::module_error;
-use crate::attributes::{Attributes, Kind};
+use crate::attributes::{Attributes, Kind, STATX_ATTR_MOUNT_ROOT, Timestamp};
 use crate::page_cache::FileKey;
 use crate::permission::{ACCESS_LIST_ATTRIBUTE, AccessList};
 
@@ -28,9 +28,16 @@ pub struct Inode {
     changes_natively: AtomicBool,
     /// Made by O_TMPFILE without O_EXCL and not linked yet: may get its first name (Linux: `I_LINKABLE`).
     is_linkable: AtomicBool,
+    /// Allocated when it is first needed: most inodes never do.
+    extra: OnceLock<Box<Extra>>,
+    directory: Option<Box<DirectoryState>>,
+}
+
+/// What few inodes have.
+#[derive(Default)]
+struct Extra {
     link_target: OnceLock<Arc<[u8]>>,
     access_list: RwLock<Option<CachedAccessList>>,
-    directory: Option<Box<DirectoryState>>,
 }
 
 /// What only directories have.
@@ -45,8 +52,82 @@ pub(super) struct DirectoryState {
 }
 
 struct CachedAttributes {
-    value: Attributes,
+    value: StoredAttributes,
     expiry: Expiry,
+}
+
+/// [`Attributes`] without what the instance knows, since there are very many of them.
+#[derive(Clone, Copy)]
+struct StoredAttributes {
+    inode: u64,
+    size: u64,
+    blocks: u64,
+    mode: u32,
+    links: u32,
+    uid: u32,
+    gid: u32,
+    rdev: u32,
+    block_size: u32,
+    /// Access, contents, inode, creation.
+    seconds: [i64; 4],
+    /// The parts of the seconds; [`NO_TIME`] for an unknown creation.
+    nanoseconds: [u32; 4],
+}
+
+/// Not a number of nanoseconds.
+const NO_TIME: u32 = u32::MAX;
+
+impl StoredAttributes {
+    fn new(attributes: &Attributes) -> StoredAttributes {
+        let unknown = Timestamp {
+            seconds: 0,
+            nanoseconds: NO_TIME,
+        };
+        let times = [
+            attributes.accessed,
+            attributes.modified,
+            attributes.changed,
+            attributes.created.unwrap_or(unknown),
+        ];
+        StoredAttributes {
+            inode: attributes.inode,
+            size: attributes.size,
+            blocks: attributes.blocks,
+            mode: attributes.mode,
+            links: attributes.links,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            rdev: attributes.rdev as u32, // a module's device numbers have 32 bits
+            block_size: attributes.block_size,
+            seconds: times.map(|time| time.seconds),
+            nanoseconds: times.map(|time| time.nanoseconds),
+        }
+    }
+
+    fn get(&self, device: u64) -> Attributes {
+        let [accessed, modified, changed, created] = std::array::from_fn(|index| Timestamp {
+            seconds: self.seconds[index],
+            nanoseconds: self.nanoseconds[index],
+        });
+        Attributes {
+            device,
+            inode: self.inode,
+            mode: self.mode,
+            links: self.links,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: u64::from(self.rdev),
+            size: self.size,
+            blocks: self.blocks,
+            block_size: self.block_size,
+            accessed,
+            modified,
+            changed,
+            created: Some(created).filter(|time| time.nanoseconds != NO_TIME),
+            flags: 0,
+            flags_mask: STATX_ATTR_MOUNT_ROOT,
+        }
+    }
 }
 
 struct CachedAccessList {
@@ -69,13 +150,12 @@ impl Inode {
             kind,
             references: AtomicU64::new(references),
             attributes: RwLock::new(CachedAttributes {
-                value: *attributes,
+                value: StoredAttributes::new(attributes),
                 expiry,
             }),
             changes_natively: AtomicBool::new(false),
             is_linkable: AtomicBool::new(false),
-            link_target: OnceLock::new(),
-            access_list: RwLock::new(None),
+            extra: OnceLock::new(),
             directory: (kind == Kind::Directory).then(Box::default),
         }
     }
@@ -107,6 +187,10 @@ impl Inode {
         self.references.fetch_add(count, Ordering::Relaxed);
     }
 
+    fn extra(&self) -> &Extra {
+        self.extra.get_or_init(Box::default)
+    }
+
     /// What only directories have.
     pub(super) fn directory(&self) -> Option<&DirectoryState> {
         self.directory.as_deref()
@@ -120,7 +204,7 @@ impl Inode {
         {
             let cached = self.attributes.read();
             if clock::is_fresh(cached.expiry) && !self.changes_natively.load(Ordering::Relaxed) {
-                return Ok(cached.value);
+                return Ok(cached.value.get(self.instance.device()));
             }
         }
         let seen = self.instance.changes();
@@ -143,7 +227,7 @@ impl Inode {
     pub(super) fn store_attributes(&self, attributes: &Attributes, expiry: Expiry, seen: u64) {
         let mut cached = self.attributes.write();
         if self.instance.changes() == seen {
-            cached.value = *attributes;
+            cached.value = StoredAttributes::new(attributes);
             cached.expiry = expiry;
         }
     }
@@ -152,7 +236,7 @@ impl Inode {
     pub(super) fn attributes_changed(&self, attributes: &Attributes, expiry: Expiry) {
         let mut cached = self.attributes.write();
         self.instance.count_change();
-        cached.value = *attributes;
+        cached.value = StoredAttributes::new(attributes);
         cached.expiry = expiry;
     }
 
@@ -192,7 +276,7 @@ impl Inode {
         if self.kind != Kind::Symlink {
             return Err(Errno::INVAL);
         }
-        if let Some(target) = self.link_target.get() {
+        if let Some(target) = self.extra.get().and_then(|extra| extra.link_target.get()) {
             return Ok(Arc::clone(target));
         }
         let target = sync::readlink(
@@ -205,7 +289,7 @@ impl Inode {
         let may_cache = self.instance.is_immutable()
             || self.instance.has_requested(InitFlags::FUSE_CACHE_SYMLINKS);
         if may_cache {
-            return Ok(Arc::clone(self.link_target.get_or_init(|| target)));
+            return Ok(Arc::clone(self.extra().link_target.get_or_init(|| target)));
         }
         Ok(target)
     }
@@ -220,7 +304,8 @@ impl Inode {
         if self.instance.lacks(Operation::GetXattr) {
             return Ok(None);
         }
-        if let Some(cached) = &*self.access_list.read()
+        if let Some(extra) = self.extra.get()
+            && let Some(cached) = &*extra.access_list.read()
             && clock::is_fresh(cached.expiry)
         {
             return Ok(cached.list.clone());
@@ -245,7 +330,7 @@ impl Inode {
             Err(fuse_compat::Errno::ENODATA | fuse_compat::Errno::EOPNOTSUPP) => None,
             Err(error) => return Err(module_error(error)),
         };
-        *self.access_list.write() = Some(CachedAccessList {
+        *self.extra().access_list.write() = Some(CachedAccessList {
             list: list.clone(),
             expiry,
         });
@@ -254,7 +339,9 @@ impl Inode {
 
     /// Extended attributes or the mode changed.
     pub(super) fn expire_access_list(&self) {
-        *self.access_list.write() = None;
+        if let Some(extra) = self.extra.get() {
+            *extra.access_list.write() = None;
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! file fail with ETXTBSY.
 //!
 //! Clean files that are open nowhere are dropped, least recently used first, when the memory budget or half of the
-//! descriptors are used up. A file is written to only by [`fill`] before it is published: all cached files are clean.
+//! descriptors are used up. A file is written to only by `fill` before it is published: all cached files are clean.
 //! Writing back will add states between `Content::Filled` and `Content::Empty`.
 //!
 //! | Module   | Responsibility                                         |
