@@ -61,5 +61,10 @@ fn name(pid: i32) -> String {
         .split(|&byte| byte == 0)
         .map(String::from_utf8_lossy)
         .collect();
-    words.join(" ").trim_end().to_owned()
+    words
+        .join(" ")
+        .replace('\n', " ")
+        .chars()
+        .take(120)
+        .collect()
 }

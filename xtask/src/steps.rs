@@ -231,12 +231,11 @@ fn rust_program(
     let binary = executable(&built, program)
         .ok_or_else(|| format!("cargo built no test program {program}"))?;
     let checkout = context.scratch.join("checkout/tests");
-    let copy = context
-        .scratch
-        .join("checkout")
-        .join(format!("test-{program}"));
-    std::fs::copy(&binary, &copy).map_err(|error| format!("{binary}: {error}"))?;
     let work = context.work(step)?;
+    // The program keeps what it compiles two directories up.
+    let place = context.owned(&work.join("build"))?;
+    let copy = context.owned(&place.join("deps"))?.join(program);
+    std::fs::copy(&binary, &copy).map_err(|error| format!("{binary}: {error}"))?;
     let mut environment = context.environment(&work)?;
     environment.push((
         "CARGO_MANIFEST_DIR",
@@ -267,7 +266,15 @@ fn executable(messages: &str, name: &str) -> Option<String> {
 /// The image reader's own test with many mutations, then damaged images through the binary.
 fn mutated(context: &Context, step: &Step) -> Result<Counts> {
     let mut cargo = project::cargo();
-    cargo.args(["test", "--quiet", "--release", "-p", "view-ext", "mutat"]);
+    cargo.args([
+        "test",
+        "--quiet",
+        "--release",
+        "-p",
+        "view-ext",
+        "--test",
+        "mutated",
+    ]);
     cargo.env(
         "VIEW_MUTATIONS",
         if context.full { "100000" } else { "10000" },

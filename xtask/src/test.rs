@@ -158,18 +158,24 @@ impl Context {
 
     /// An empty directory that belongs to the test user, with a home and a run directory in it.
     pub fn work(&self, name: &str) -> Result<PathBuf> {
-        let work = self.scratch.join(name);
-        for directory in [work.clone(), work.join("home"), work.join("run")] {
-            project::public_directory(&directory)?;
-            if project::is_root() {
-                at(
-                    &directory,
-                    chown(&directory, Some(self.owner.0), Some(self.owner.1)),
-                )?;
-            }
-        }
-        run(command("chmod").arg("700").arg(work.join("run")))?;
+        let work = self.owned(&self.scratch.join(name))?;
+        self.owned(&work.join("home"))?;
+        run(command("chmod")
+            .arg("700")
+            .arg(self.owned(&work.join("run"))?))?;
         Ok(work)
+    }
+
+    /// Makes a directory that belongs to the test user.
+    pub fn owned(&self, directory: &Path) -> Result<PathBuf> {
+        project::public_directory(directory)?;
+        if project::is_root() {
+            at(
+                directory,
+                chown(directory, Some(self.owner.0), Some(self.owner.1)),
+            )?;
+        }
+        Ok(directory.to_path_buf())
     }
 
     /// The environment of a test that runs the binary.

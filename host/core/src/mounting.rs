@@ -229,7 +229,8 @@ fn open_module(view: &View, spec: &MountSpec, options: &MountOptions, source: Mo
             kind_name: opened.name.clone(),
             is_read_only: opened.is_read_only,
             is_immutable: opened.is_read_only && is_image,
-            negative_ttl: if is_image { Duration::from_secs(3600) } else { Duration::ZERO },
+            // Only the view changes an image or a tmpfs, so what is missing stays missing until it makes it.
+            negative_ttl: if opened.name == "bind" { Duration::ZERO } else { Duration::from_secs(3600) },
             statfs_type: statfs_type(&opened.name),
             ..InstanceOptions::default()
         },

@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use view_sys::notify::{Listener, Notification};
 
+/// Receivers at the start.
+const FIRST_RECEIVERS: usize = 2;
 /// Receivers that stay when there is nothing to do.
-const IDLE_RECEIVERS: usize = 2;
+const IDLE_RECEIVERS: usize = 8;
 
 /// The receivers of one listener.
 pub struct Pool {
@@ -32,7 +34,7 @@ pub struct Pool {
 pub fn serve(view: Arc<View>, listener: Arc<Listener>, on_end: Box<dyn Fn() + Send + Sync>) -> std::io::Result<()> {
     listener.set_synchronous_wake_up(true);
     let pool = Arc::new(Pool { view, listener, waiting: AtomicUsize::new(0), on_end });
-    for _ in 0..IDLE_RECEIVERS {
+    for _ in 0..FIRST_RECEIVERS {
         pool.start()?;
     }
     Ok(())
@@ -60,8 +62,8 @@ impl Pool {
                         // Without a free receiver the next call waits until this one is done: slower, not wrong.
                         let _ = self.start();
                     }
-                    self.serve_one(call);
-                    if self.waiting.fetch_add(1, Ordering::AcqRel) >= IDLE_RECEIVERS {
+                    // Counts itself as waiting again before it answers.
+                    if self.serve_one(call) >= IDLE_RECEIVERS {
                         self.waiting.fetch_sub(1, Ordering::AcqRel);
                         return;
                     }
@@ -78,7 +80,8 @@ impl Pool {
         (self.on_end)();
     }
 
-    fn serve_one(&self, call: Notification) {
+    /// Returns how many were waiting when this receiver was done.
+    fn serve_one(&self, call: Notification) -> usize {
         let task = Task::new(&self.view, &self.listener, call);
         let result = catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
             self.view.say(
@@ -87,7 +90,10 @@ impl Pool {
             );
             Err(Errno::IO)
         });
+        // The tracee's next call may come before the answer has returned: this receiver is as good as waiting.
+        let waiting = self.waiting.fetch_add(1, Ordering::AcqRel);
         answer::send(&task, result);
+        waiting
     }
 }
 
