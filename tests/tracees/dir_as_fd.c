@@ -3,7 +3,6 @@
 // variants: dynamic static threads
 // pitfalls: 27, 67
 #include "check.h"
-#include <sys/file.h>
 
 static void test(void)
 {
@@ -28,11 +27,6 @@ static void test(void)
     CHECK_OK(fchown(d, getuid(), getgid()));
     CHECK_OK(futimens(d, NULL));
     CHECK_EQ(fcntl(d, F_GETFL) & (O_ACCMODE | O_APPEND), 0);
-    CHECK_OK(flock(d, LOCK_EX) == 0 ? 0 : -1);
-    int e = CHECK_OK(open(in("d"), O_RDONLY | O_CLOEXEC));
-    CHECK_ERRNO(flock(e, LOCK_EX | LOCK_NB), EWOULDBLOCK);
-    CHECK_OK(flock(d, LOCK_UN));
-    CHECK_OK(flock(e, LOCK_EX | LOCK_NB));
     CHECK_OK(fchdir(d));
     CHECK_EQ(stat_of(".").st_ino, st.st_ino);
     CHECK_ERRNO(fchdir(-1), EBADF);

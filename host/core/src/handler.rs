@@ -153,6 +153,8 @@ impl ControlHandler for Handler {
         );
         if served.is_ok() && handover::release(socket.as_fd()).is_ok() {
             let _ = end.recv();
+            // Closing our end kills what is left: only once its reaper has told its front how the command ended.
+            wait_for_hang_up(&socket);
         }
         self.entered.fetch_sub(1, Ordering::AcqRel);
     }
@@ -185,6 +187,13 @@ impl ControlHandler for Handler {
         crate::launch::kill_all_processes();
         Ok(())
     }
+}
+
+/// Waits until the other end is closed.
+fn wait_for_hang_up(socket: &OwnedFd) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut entry = [PollFd::new(socket, PollFlags::empty())];
+    let _ = rustix::io::retry_on_intr(|| poll(&mut entry, None));
 }
 
 /// Processes of the view: all below the supervisor but the reaper.

@@ -301,7 +301,7 @@ fn open_hidden(view: &View, covered: Option<&Place>) -> Result<Made, Refusal> {
     let is_directory = place.kind().map_err(Refusal::from_errno)? == Kind::Directory;
     let mut made = open_tmpfs(view, &MountOptions::default())?;
     if !is_directory && let Root::Node(root) = &made.root {
-        root.create_node(b"hidden", libc::S_IFREG | 0o400, 0, false, &own_caller()).map_err(Refusal::from_errno)?;
+        root.create_node(b"hidden", libc::S_IFREG, 0, false, &own_caller()).map_err(Refusal::from_errno)?;
         made.root = Root::Node(root.lookup(b"hidden").map_err(Refusal::from_errno)?);
     }
     made.flags.read_only = true;

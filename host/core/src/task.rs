@@ -73,6 +73,8 @@ pub enum Object {
 #[derive(Debug, Clone)]
 struct Status {
     process: u32,
+    /// Slots of the descriptor table.
+    descriptor_slots: u64,
     umask: u32,
     uid: u32,
     gid: u32,
@@ -120,11 +122,27 @@ impl<'v> Task<'v> {
 
     /// The limit on the size of files (RLIMIT_FSIZE), in bytes.
     pub fn file_size_limit(&self) -> u64 {
+        self.soft_limit("Max file size")
+    }
+
+    /// A soft limit, from /proc/TID/limits.
+    fn soft_limit(&self, name: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/limits", self.call.tid)).unwrap_or_default();
         text.lines()
-            .find_map(|line| line.strip_prefix("Max file size"))
+            .find_map(|line| line.strip_prefix(name))
             .and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok())
             .unwrap_or(u64::MAX)
+    }
+
+    /// Has the tracee no number left for another descriptor? Linux takes the number before it looks at the path.
+    pub fn is_descriptor_table_full(&self) -> bool {
+        let limit = self.soft_limit("Max open files");
+        if self.status().descriptor_slots < limit {
+            return false;
+        }
+        let Ok(used) = std::fs::read_dir(format!("/proc/{}/fd", self.call.tid)) else { return false };
+        let below = used.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+        below.filter(|&number| number < limit).count() as u64 >= limit
     }
 
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
@@ -297,7 +315,7 @@ impl WalkContext for Task<'_> {
 }
 
 fn read_status(thread: u32) -> Status {
-    let mut status = Status { process: thread, umask: 0o022, uid: 0, gid: 0, groups: Vec::new() };
+    let mut status = Status { process: thread, descriptor_slots: 0, umask: 0o022, uid: 0, gid: 0, groups: Vec::new() };
     let path = format!("/proc/{thread}/status");
     let Ok(file) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
         return status;
@@ -313,6 +331,7 @@ fn read_status(thread: u32) -> Status {
             "Umask" => {
                 status.umask = numbers.next().and_then(|n| u32::from_str_radix(n, 8).ok()).unwrap_or(0o022);
             }
+            "FDSize" => status.descriptor_slots = numbers.next().and_then(|n| n.parse().ok()).unwrap_or(0),
             // real, effective, saved, file system: the last one counts for files.
             "Uid" => status.uid = numbers.nth(3).and_then(|n| n.parse().ok()).unwrap_or(status.uid),
             "Gid" => status.gid = numbers.nth(3).and_then(|n| n.parse().ok()).unwrap_or(status.gid),

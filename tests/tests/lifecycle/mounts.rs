@@ -103,10 +103,10 @@ fn forms(s: &Setup) -> Result<(), String> {
             "nothing under the mount point"
         );
     }
-    let done = s.script(&["--tmpfs", &format!("{point}:size=1M")], &format!("dd if=/dev/zero of={point}/big bs=64k count=64 2>&1; echo ok > {point}/small; ls {point}"))?;
+    let done = s.script(&["--tmpfs", &format!("{point}:size=1M")], &format!("dd if=/dev/zero of={point}/big bs=64k count=64 2>&1; sleep 0.2; cp {point}/big {point}/small; ls {point}"))?;
     ensure!(
-        done.out.contains("No space left"),
-        "the size is a limit: {done:?}"
+        done.err.contains("No space left"),
+        "the size is a limit for the next file: {done:?}"
     );
     Ok(())
 }

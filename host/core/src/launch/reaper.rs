@@ -153,7 +153,7 @@ impl Reaper {
                 return;
             }
             self.take_orders();
-            if self.is_abandoned() {
+            if self.is_abandoned() || self.is_front_killed() {
                 tree::kill_all_below(Some(self.signals.as_fd()));
                 return;
             }
@@ -244,6 +244,11 @@ impl Reaper {
                 Received::Closed => self.front = None,
             }
         }
+    }
+
+    /// The front goes by itself only after the command. Whoever kills it means the command.
+    fn is_front_killed(&self) -> bool {
+        self.front.is_none() && !self.command_ended
     }
 
     fn is_abandoned(&self) -> bool {

@@ -80,7 +80,10 @@ pub fn getdents(task: &Task<'_>, is_64: bool) -> Result<Answer, Errno> {
 /// Entries of a host directory after `cookie`, with the names that mounts add at its end.
 fn host_entries(task: &Task<'_>, place: &Place, cookie: u64) -> Result<Vec<DirectoryEntry>, Errno> {
     let Place::Host { mount, path } = place else { return Err(Errno::NOTDIR) };
-    if cookie < ADDED_NAMES {
+    let added = task.table.names_added_to(mount.id(), path);
+    // A filesystem's own cookies may be as large, at the end of its listing.
+    let is_ours = (ADDED_NAMES..=ADDED_NAMES + added.len() as u64).contains(&cookie);
+    if !is_ours {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path.as_slice(), flags, Mode::empty())?;
         let entries = host_ops::read_directory(&directory, cookie)?;
@@ -88,8 +91,7 @@ fn host_entries(task: &Task<'_>, place: &Place, cookie: u64) -> Result<Vec<Direc
             return Ok(entries);
         }
     }
-    let first = cookie.saturating_sub(ADDED_NAMES) as usize;
-    let added = task.table.names_added_to(mount.id(), path);
+    let first = if is_ours { (cookie - ADDED_NAMES) as usize } else { 0 };
     Ok(added
         .into_iter()
         .enumerate()

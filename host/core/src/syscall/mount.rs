@@ -66,7 +66,8 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         _ if flags & MS_BIND != 0 => MountKind::Bind,
         Some("tmpfs" | "ramfs") => MountKind::Tmpfs,
         Some(name) if task.view.modules.find(name).is_some() => MountKind::Filesystem,
-        _ => return Ok(Answer::Continue),
+        _ if task.view.credentials.is_privileged => return Ok(Answer::Continue),
+        _ => return Err(Errno::PERM),
     };
     let mut options: Vec<&str> = data.split(',').filter(|one| !one.is_empty()).collect();
     for (bit, word) in [(MS_RDONLY, "ro"), (MS_NOSUID, "nosuid"), (MS_NODEV, "nodev"), (MS_NOEXEC, "noexec")] {
@@ -98,7 +99,10 @@ pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
     if flags & !15 != 0 {
         return Err(Errno::INVAL);
     }
-    let Some(mount) = mounting::existing_mount(task, &target) else { return Ok(Answer::Continue) };
+    let Some(mount) = mounting::existing_mount(task, &target) else {
+        // No mount of the view; Linux's own are not an unprivileged user's to take away.
+        return if task.view.credentials.is_privileged { Ok(Answer::Continue) } else { Err(Errno::PERM) };
+    };
     task.commit()?;
     mounting::unmount(task.view, &task.namespace, &mount, flags & UMOUNT_DETACH != 0)?;
     Ok(Answer::DONE)

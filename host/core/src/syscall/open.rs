@@ -134,6 +134,14 @@ pub fn openat2(task: &Task<'_>) -> Result<Answer, Errno> {
 }
 
 fn open_at(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Answer, Errno> {
+    let result = resolve_and_open(task, directory, path, how);
+    match result {
+        Err(Errno::NOENT) if task.is_descriptor_table_full() => Err(Errno::MFILE),
+        result => result,
+    }
+}
+
+fn resolve_and_open(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Answer, Errno> {
     let text = task.path(path)?;
     let creates = how.flags & libc::O_CREAT != 0;
     let exclusive = creates && how.flags & libc::O_EXCL != 0;
@@ -152,6 +160,13 @@ fn open_at(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Ans
     {
         return generated(task, thread, kind, how);
     }
+    if wants_to_write(how)
+        && how.flags & libc::O_PATH == 0
+        && let Some(Place::Host { path, .. }) = &found.place
+        && target::is_read_only_link(task, path)
+    {
+        return Err(Errno::ROFS);
+    }
     if found.kernel_agrees {
         return match &found.place {
             Some(place) if how.flags & libc::O_PATH == 0 && has_added_names(task, place) => {
@@ -159,6 +174,9 @@ fn open_at(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Ans
             }
             _ => Ok(Answer::Continue),
         };
+    }
+    if how.flags & (libc::O_CREAT | libc::O_TRUNC | TMPFILE_BIT) != 0 && task.is_descriptor_table_full() {
+        return Err(Errno::MFILE);
     }
     if creates && found.last != Last::Name {
         return Err(Errno::ISDIR);

@@ -168,6 +168,7 @@ pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
     };
     let Ok(unix) = rustix::net::SocketAddrUnix::try_from(address) else { return Ok(Answer::Continue) };
     let Some(real) = unix.path_bytes() else { return Ok(Answer::Continue) };
+    let real = real.split(|&byte| byte == 0).next().unwrap_or_default();
     let Some(shown) = task.view.socket_names.lock().get(real).cloned() else { return Ok(Answer::Continue) };
     let mut bytes = AF_UNIX.to_ne_bytes().to_vec();
     bytes.extend_from_slice(&shown);

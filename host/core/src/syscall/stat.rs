@@ -65,7 +65,7 @@ pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
         Target::Kernel => match target::reached_through(task, task.int(0)) {
             Some(mount) if flags & libc::AT_EMPTY_PATH != 0 && task.path(1).is_ok_and(|path| path.is_empty()) => {
                 let link = task.descriptor_link(task.int(0));
-                let found = rustix::fs::statx(CWD, link, AtFlags::empty(), StatxFlags::all())?;
+                let found = rustix::fs::statx(CWD, link, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
                 (Attributes::from_statx(&found), mount, false)
             }
             _ => return Ok(Answer::Continue),

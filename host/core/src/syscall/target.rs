@@ -80,6 +80,16 @@ pub fn reached_through(task: &Task<'_>, descriptor: i32) -> Option<Arc<Mount>> {
     task.view.alias_mount(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
+/// Does this link below /proc lead to a file of the host that was reached through a read-only mount?
+pub fn is_read_only_link(task: &Task<'_>, path: &[u8]) -> bool {
+    procfs::is_below(path)
+        && procfs::is_magic_link(path)
+        && rustix::fs::stat(path)
+            .ok()
+            .and_then(|stat| task.view.alias_mount(Identity { device: stat.st_dev, inode: stat.st_ino }))
+            .is_some_and(|mount| mount.flags().read_only)
+}
+
 /// Carries out `act` on the target, or lets Linux do it.
 pub fn on_place(
     target: Target,
