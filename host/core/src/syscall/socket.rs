@@ -4,11 +4,14 @@
 //! itself, so the kernel does the waiting. Other families are Linux's affair.
 
 use super::injection;
+use super::open::own_link;
 use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
+use std::os::fd::OwnedFd;
 use view_sys::memory;
 use view_vfs::attributes::Kind;
+use view_vfs::host_ops;
 use view_vfs::operations;
 use view_vfs::permission::MAY_WRITE;
 use view_vfs::place::Place;
@@ -33,14 +36,41 @@ fn unix_path(task: &Task<'_>, address: u64, length: usize) -> Result<Option<Vec<
     Ok(Some(path[..end].to_vec()))
 }
 
-fn address_of(path: &[u8]) -> Result<Vec<u8>, Errno> {
-    if path.len() >= ADDRESS_MAX - FAMILY_SIZE {
-        return Err(Errno::NAMETOOLONG);
+/// An address by which a tracee reaches a real path.
+struct RealAddress {
+    bytes: Vec<u8>,
+    /// Keeps the directory of a path that does not fit, which is then reached by the supervisor's descriptor.
+    _directory: Option<OwnedFd>,
+}
+
+impl RealAddress {
+    fn new(path: &[u8]) -> Result<Self, Errno> {
+        if path.len() <= ADDRESS_MAX - FAMILY_SIZE {
+            return Ok(Self { bytes: encode(path), _directory: None });
+        }
+        let cut = path.iter().rposition(|&byte| byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+        let directory = host_ops::open_path(&path[..cut.max(1)])?;
+        let short = [own_link(&directory).as_slice(), &path[cut..]].concat();
+        if short.len() > ADDRESS_MAX - FAMILY_SIZE {
+            return Err(Errno::NAMETOOLONG);
+        }
+        Ok(Self { bytes: encode(&short), _directory: Some(directory) })
     }
+
+    /// The path in it.
+    fn path(&self) -> &[u8] {
+        self.bytes[FAMILY_SIZE..].split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+}
+
+fn encode(path: &[u8]) -> Vec<u8> {
     let mut bytes = AF_UNIX.to_ne_bytes().to_vec();
     bytes.extend_from_slice(path);
-    bytes.push(0);
-    Ok(bytes)
+    // A path that fills the address has no NUL (unix(7)).
+    if bytes.len() < ADDRESS_MAX {
+        bytes.push(0);
+    }
+    bytes
 }
 
 /// bind — bind(2)
@@ -60,17 +90,17 @@ pub fn bind(task: &Task<'_>) -> Result<Answer, Errno> {
         Place::Host { path, .. } => [path.as_slice(), b"/", name].concat(),
         Place::Node { .. } => task.view.private.node_path(),
     };
-    let address = address_of(&real)?;
+    let address = RealAddress::new(&real)?;
     let creator = task.creator();
     let on_mount = matches!(parent, Place::Node { .. });
     let arguments = [
         Argument::Value(task.argument(0)),
-        Argument::Bytes(&address),
-        Argument::Value(address.len() as u64),
+        Argument::Bytes(&address.bytes),
+        Argument::Value(address.bytes.len() as u64),
     ];
     injection::run_then(task, libc::SYS_bind, &arguments, false, |result| {
         if result == 0 {
-            task.view.socket_names.lock().insert(real.clone(), path.clone());
+            task.view.socket_names.lock().insert(address.path().to_vec(), path.clone());
         }
         if result != 0 || !on_mount {
             return result;
@@ -98,7 +128,7 @@ fn remember(task: &Task<'_>, place: &Place, real: &[u8]) -> Result<(), Errno> {
 }
 
 /// The real address behind a path of the view. `None`: Linux finds it by the same path.
-fn real_address(task: &Task<'_>, path: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+fn real_address(task: &Task<'_>, path: &[u8]) -> Result<Option<RealAddress>, Errno> {
     let found = task.walk(libc::AT_FDCWD, path, WalkFlags::FOLLOW)?;
     if found.kernel_agrees {
         return Ok(None);
@@ -118,7 +148,7 @@ fn real_address(task: &Task<'_>, path: &[u8]) -> Result<Option<Vec<u8>>, Errno> 
             task.view.special_nodes.lock().get(&identity).cloned().ok_or(Errno::CONNREFUSED)?
         }
     };
-    address_of(&real).map(Some)
+    RealAddress::new(&real).map(Some)
 }
 
 /// connect — connect(2)
@@ -129,8 +159,8 @@ pub fn connect(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(address) = real_address(task, &path)? else { return Ok(Answer::Continue) };
     let arguments = [
         Argument::Value(task.argument(0)),
-        Argument::Bytes(&address),
-        Argument::Value(address.len() as u64),
+        Argument::Bytes(&address.bytes),
+        Argument::Value(address.bytes.len() as u64),
     ];
     injection::run(task, libc::SYS_connect, &arguments, true)
 }
@@ -145,8 +175,7 @@ pub fn sendto(task: &Task<'_>) -> Result<Answer, Errno> {
     let size = (task.argument(2) as usize).min(1 << 20);
     let mut data = vec![0u8; size];
     memory::read_exact(task.call.tid, task.argument(1), &mut data)?;
-    let end = address.len() - 1;
-    let target = rustix::net::SocketAddrUnix::new(&address[FAMILY_SIZE..end])?;
+    let target = rustix::net::SocketAddrUnix::new(address.path())?;
     let flags = rustix::net::SendFlags::from_bits_retain(task.unsigned(3)) | rustix::net::SendFlags::NOSIGNAL;
     let sent = rustix::net::sendto(&socket, &data, flags, &target)?;
     Ok(Answer::Value(sent as i64))
@@ -170,9 +199,7 @@ pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(real) = unix.path_bytes() else { return Ok(Answer::Continue) };
     let real = real.split(|&byte| byte == 0).next().unwrap_or_default();
     let Some(shown) = task.view.socket_names.lock().get(real).cloned() else { return Ok(Answer::Continue) };
-    let mut bytes = AF_UNIX.to_ne_bytes().to_vec();
-    bytes.extend_from_slice(&shown);
-    bytes.push(0);
+    let bytes = encode(&shown);
     let mut length = [0u8; 4];
     memory::read_exact(task.call.tid, task.argument(2), &mut length)?;
     let room = i32::from_ne_bytes(length);
