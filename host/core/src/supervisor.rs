@@ -37,7 +37,7 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
     /// Filesystem types.
     pub modules: Arc<dyn Modules>,
-    /// Says what this host refuses, when the command could not be started; forks, so it is asked before threads exist.
+    /// Says what this host refuses, ready to be shown, when the command could not be started; forks, so it is asked before threads exist.
     pub explain: fn() -> Option<String>,
     /// Exit code when a mount of the spec fails: 125, or 32 for `view mount`.
     pub mount_failure_code: i32,
@@ -53,8 +53,22 @@ pub fn host_abilities() -> HostAbilities {
     HostAbilities { can_get_descriptors }
 }
 
+/// Does a seccomp profile refuse what a view can't do without? The quick part of `view doctor`.
+fn is_refused_outright() -> bool {
+    let mut byte = [0u8];
+    let own = std::process::id();
+    let readable = view_sys::memory::read(own, byte.as_ptr() as u64, &mut byte);
+    readable.is_err() || view_sys::ptrace::is_refused()
+}
+
 /// Runs a view and gives the exit code for the calling process, which must have a single thread.
 pub fn run(plan: Plan) -> Result<i32, StartError> {
+    if is_refused_outright()
+        && let Some(reason) = (plan.explain)()
+    {
+        eprint!("{reason}");
+        return Ok(EXIT_VIEW_FAILED);
+    }
     let directory = runtime::directory().map_err(StartError::Socket)?;
     let (name, path, listener) =
         runtime::bind(&directory, plan.spec.name.as_deref()).map_err(StartError::Socket)?;
@@ -125,7 +139,10 @@ fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListen
     let started = match supervised.start() {
         Ok(started) => started,
         Err(error) => {
-            crate::say(&(plan.explain)().unwrap_or_else(|| error.to_string()));
+            match (plan.explain)() {
+                Some(reason) => eprint!("{reason}"),
+                None => crate::say(&error.to_string()),
+            }
             return EXIT_VIEW_FAILED;
         }
     };

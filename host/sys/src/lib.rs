@@ -11,6 +11,7 @@
 //! | `ptrace`  | stops, registers, injected system calls                               |
 //! | `process` | fork, signal state, passing descriptors before the first notification |
 //! | `file`    | leases and other descriptor calls that rustix lacks                   |
+//! | `socket`  | names of sockets                                                      |
 //! | `probe`   | what this host allows                                                 |
 //!
 //! References: seccomp(2), seccomp_unotify(2), ptrace(2), process_vm_readv(2).
@@ -22,6 +23,7 @@ pub mod notify;
 pub mod probe;
 pub mod process;
 pub mod ptrace;
+pub mod socket;
 
 /// The error number of the last failed libc call of this thread.
 pub(crate) fn last_errno() -> rustix::io::Errno {

@@ -225,6 +225,14 @@ fn classify(status: i32) -> Stop {
     }
 }
 
+/// Does the host refuse ptrace(2) itself (a seccomp profile), whatever the target? Asks about a process that is not
+/// traced, for which the kernel says `ESRCH`.
+pub fn is_refused() -> bool {
+    // SAFETY: PTRACE_CONT takes no pointer, and this process is no tracee of its own, so nothing happens.
+    let result = unsafe { libc::ptrace(libc::PTRACE_CONT, std::process::id() as libc::pid_t, 0usize, 0usize) };
+    result < 0 && crate::last_errno() != rustix::io::Errno::SRCH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use super::open::own_link;
 use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use view_sys::memory;
 use view_vfs::attributes::Kind;
 use view_vfs::host_ops;
@@ -187,17 +187,13 @@ pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
         return Ok(Answer::Continue);
     }
     let Ok(socket) = task.description(task.int(0)) else { return Ok(Answer::Continue) };
-    let address = if i64::from(task.call.number) == libc::SYS_getsockname {
-        rustix::net::getsockname(&socket)?
-    } else {
-        match rustix::net::getpeername(&socket) {
-            Ok(Some(address)) => address,
-            _ => return Ok(Answer::Continue),
-        }
-    };
-    let Ok(unix) = rustix::net::SocketAddrUnix::try_from(address) else { return Ok(Answer::Continue) };
-    let Some(real) = unix.path_bytes() else { return Ok(Answer::Continue) };
-    let real = real.split(|&byte| byte == 0).next().unwrap_or_default();
+    let of_peer = i64::from(task.call.number) == libc::SYS_getpeername;
+    let Ok(address) = view_sys::socket::name(socket.as_fd(), of_peer) else { return Ok(Answer::Continue) };
+    let Some((family, path)) = address.split_at_checked(FAMILY_SIZE) else { return Ok(Answer::Continue) };
+    if family != AF_UNIX.to_ne_bytes() {
+        return Ok(Answer::Continue);
+    }
+    let real = path.split(|&byte| byte == 0).next().unwrap_or_default();
     let Some(shown) = task.view.socket_names.lock().get(real).cloned() else { return Ok(Answer::Continue) };
     let bytes = encode(&shown);
     let mut length = [0u8; 4];
