@@ -286,7 +286,7 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
 
 /// The signal tracees many times over, then pipelines and a Go program under load.
 fn signals(context: &Context, step: &Step) -> Result<Counts> {
-    let rounds = if context.full { "1000" } else { "100" };
+    let rounds = if context.full { "1000" } else { "10" };
     let mut counts = rust_program(
         context,
         "signal-tracees",

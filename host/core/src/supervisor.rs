@@ -53,6 +53,11 @@ pub fn host_abilities() -> HostAbilities {
     HostAbilities { can_get_descriptors }
 }
 
+/// The caller's own directory, by its name: a mount on it or above it is to hold for the command too.
+fn entered_again(spec: &ViewSpec) -> Option<PathBuf> {
+    if spec.mounts.is_empty() { None } else { std::env::current_dir().ok() }
+}
+
 /// Does a seccomp profile refuse what a view can't do without? The quick part of `view doctor`.
 fn is_refused_outright() -> bool {
     let mut byte = [0u8];
@@ -81,7 +86,7 @@ pub fn run(plan: Plan) -> Result<i32, StartError> {
     let command = Command {
         arguments: plan.spec.command.clone(),
         environment: variables,
-        directory: plan.spec.directory.clone(),
+        directory: plan.spec.directory.clone().or_else(|| entered_again(&plan.spec)),
     };
     let socket = path.clone();
     let result = launch::run_in_new_view(&command, &filter_for(cookie), cookie, move |supervised| {

@@ -233,7 +233,11 @@ fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) 
     let mut link = Some(link);
     let outcome = scalpel::inject_exec(&injection::waiting(task), task.view.cookie, &exec, |_| drop(link.take()));
     match (outcome, link) {
-        (Outcome::AlreadyTraced, Some(link)) => traced::run(task, link, Keep { _target: _copy, _program: resolved.file }),
+        (Outcome::AlreadyTraced, Some(link)) => traced::run(
+            task,
+            traced::Names { link, path: &path, shown: &shown },
+            Keep { _target: _copy, _program: resolved.file },
+        ),
         (outcome, _) => injection::answer(outcome),
     }
 }

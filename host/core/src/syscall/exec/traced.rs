@@ -17,13 +17,23 @@ const ROUND: Duration = Duration::from_millis(2);
 /// A script's interpreter opens the name after the exec.
 const SCRIPT_GRACE: Duration = Duration::from_secs(2);
 
-/// Executes `link` in the place of the path of an execve(2).
-pub fn run(task: &Task<'_>, link: TemporaryLink, keep: Keep) -> Result<Answer, Errno> {
+/// The names of an exec.
+pub struct Names<'n> {
+    /// Keeps the name in the private directory.
+    pub link: TemporaryLink,
+    /// That name, at least as long as `shown`.
+    pub path: &'n [u8],
+    /// What the program shall find as its file name.
+    pub shown: &'n [u8],
+}
+
+/// Executes `names.path` in the place of the path of an execve(2).
+pub fn run(task: &Task<'_>, names: Names<'_>, keep: Keep) -> Result<Answer, Errno> {
     if i64::from(task.call.number) != libc::SYS_execve {
         return Err(Errno::PERM);
     }
     let (thread, address) = (task.call.tid, task.argument(0));
-    let mut text = link.path().to_vec();
+    let mut text = names.path.to_vec();
     text.push(0);
     let mut former = vec![0u8; text.len()];
     memory::read_exact(thread, address, &mut former)?;
@@ -37,6 +47,7 @@ pub fn run(task: &Task<'_>, link: TemporaryLink, keep: Keep) -> Result<Answer, E
         let mut now = vec![0u8; text.len()];
         let has_changed = program(thread) != before;
         if has_changed || memory::read_exact(thread, address, &mut now).is_err() || now != text {
+            show_name(thread, &names);
             break;
         }
         if is_outside(thread) {
@@ -46,8 +57,25 @@ pub fn run(task: &Task<'_>, link: TemporaryLink, keep: Keep) -> Result<Answer, E
         }
     }
     std::thread::sleep(SCRIPT_GRACE);
-    drop((link, keep));
+    drop((names.link, keep));
     Ok(Answer::Sent)
+}
+
+/// Puts the shown name where the auxiliary vector's AT_EXECFN points (getauxval(3)), if the exec's name is there.
+fn show_name(thread: u32, names: &Names<'_>) -> Option<()> {
+    const AT_EXECFN: u64 = 31;
+    let vector = std::fs::read(format!("/proc/{thread}/auxv")).ok()?;
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).ok();
+    let address = vector
+        .chunks_exact(16)
+        .find(|pair| word(&pair[..8]) == Some(AT_EXECFN))
+        .and_then(|pair| word(&pair[8..]))?;
+    if memory::read_path(thread, address).ok()? != names.path {
+        return None;
+    }
+    let mut text = names.shown.to_vec();
+    text.resize(names.path.len(), 0);
+    memory::write(thread, address, &text).ok()
 }
 
 fn program(thread: u32) -> Option<(u64, u64, u64)> {
