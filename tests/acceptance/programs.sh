@@ -99,8 +99,8 @@ for (const f of walk(\"files/d02\")) console.log(f, sum(fs.readFileSync(f)), fs.
   fs.promises.readFile(\"no/such\").catch(e => console.log(e.code));
 })();
 "'
-both 'busybox, static' 'b=work/bin/busybox; $b find files/d05 -type f | $b sort | $b xargs $b sha256sum; $b ls -la work/scripts | $b tail -n +3; work/bin/bb-wc work/bin/bb-sort
-	$b tar cf - -C work scripts | $b tar t | sort; $b sh -c "cd deep && $b du -a . | $b wc -l; echo \$PWD | $b wc -c"; $b grep -r needle work/c-project | $b wc -l'
+both 'busybox, static' 'b=$PWD/work/bin/busybox; $b find files/d05 -type f | $b sort | $b xargs $b sha256sum; $b ls -la work/scripts | $b tail -n +3; work/bin/bb-wc work/bin/bb-sort
+	$b tar cf - -C work scripts | $b tar t | sort; $b sh -c "cd deep && $b du -a . | $b wc -l"; $b grep -r needle work/c-project | $b wc -l'
 both 'a static Go program' 'work/bin/go-static tree files/d01; work/bin/go-static tree work/repository/d00; work/bin/go-static hammer files/d06 2000'
 both 'perl' 'perl -MFile::Find -MDigest::MD5 -e '\''find({no_chdir=>1, wanted=>sub{ push @f, $_ if -f $_ && !-l $_ }}, "files/d07"); for (sort @f) { open F, "<", $_ or die; binmode F; print Digest::MD5->new->addfile(*F)->hexdigest, " $_\n" }'\'
 both 'gdb -batch' 'gdb -nx -batch -ex "break greeting" -ex run -ex bt -ex finish -ex "info sharedlibrary" -ex continue --args work/bin/dynamic-pie one 2>&1 | grep -v "^warning\|debuginfod\|libthread_db"'

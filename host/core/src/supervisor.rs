@@ -168,13 +168,8 @@ fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListen
         return EXIT_VIEW_FAILED;
     }
     let reaper = started.release();
-    loop {
-        match reaper.next_event() {
-            Event::CommandEnded { code, others } => {
-                view.say(LogLevel::Debug, &format!("the command ended with {code}, others left: {others}"));
-            }
-            Event::AllGone | Event::ReaperLost => break,
-        }
+    while let Event::CommandEnded { code, others } = reaper.next_event() {
+        view.say(LogLevel::Debug, &format!("the command ended with {code}, others left: {others}"));
     }
     // Processes that entered are not the reaper's; they are served to their end.
     while entered.load(Ordering::Acquire) > 0 {

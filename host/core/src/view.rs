@@ -205,7 +205,7 @@ impl View {
     /// Remembers what a file stands for.
     pub fn register_file(&self, identity: Identity, place: Place) {
         self.backings.register(identity, Arc::new(Backed::File(place)));
-        if self.backings.len() >= 512 && self.backings.len() % 256 == 0 {
+        if self.backings.len() >= 512 && self.backings.len().is_multiple_of(256) {
             self.collect();
         }
     }

@@ -172,7 +172,7 @@ mod tests {
             4 => arch,
             _ => {
                 let argument = arguments[(offset as usize - 16) / 8];
-                if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+                if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
             }
         };
         let (mut at, mut accumulator) = (0usize, 0u32);

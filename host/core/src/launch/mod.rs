@@ -1,7 +1,7 @@
 //! Starting a command in a view: four processes and what they tell each other.
 //!
 //! ```text
-//! front ──▶ supervisor ──▶ reaper ──▶ command
+//! front --> supervisor --> reaper --> command
 //! ```
 //!
 //! The *front* is the process that the caller started: it waits, hands signals on and returns the command's status.

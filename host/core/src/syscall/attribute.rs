@@ -18,7 +18,7 @@ fn change(task: &Task<'_>, target: Target, change: &AttributeChange) -> Result<A
     })
 }
 
-/// chmod, fchmodat, fchmodat2 — chmod(2)
+/// chmod, fchmodat, fchmodat2: chmod(2)
 pub fn chmod(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result<Answer, Errno> {
     if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
         return Err(Errno::INVAL);
@@ -32,7 +32,7 @@ pub fn chmod(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
     change(task, target, &AttributeChange::Mode(task.unsigned(path + 1) & 0o7777))
 }
 
-/// fchmod — chmod(2)
+/// fchmod: chmod(2)
 pub fn fchmod(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::of_changed_descriptor(task, task.int(0))?;
     change(task, target, &AttributeChange::Mode(task.unsigned(1) & 0o7777))
@@ -42,7 +42,7 @@ fn owner(uid: u32, gid: u32) -> AttributeChange {
     AttributeChange::Owner { uid: (uid != u32::MAX).then_some(uid), gid: (gid != u32::MAX).then_some(gid) }
 }
 
-/// chown, lchown, fchownat — chown(2)
+/// chown, lchown, fchownat: chown(2)
 pub fn chown(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result<Answer, Errno> {
     if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
         return Err(Errno::INVAL);
@@ -51,13 +51,13 @@ pub fn chown(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
     change(task, target, &owner(task.unsigned(path + 1), task.unsigned(path + 2)))
 }
 
-/// fchown — chown(2)
+/// fchown: chown(2)
 pub fn fchown(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::of_changed_descriptor(task, task.int(0))?;
     change(task, target, &owner(task.unsigned(1), task.unsigned(2)))
 }
 
-/// truncate — truncate(2)
+/// truncate: truncate(2)
 pub fn truncate(task: &Task<'_>) -> Result<Answer, Errno> {
     let length = task.argument(1) as i64;
     if length < 0 {
@@ -95,7 +95,7 @@ fn at(seconds: i64, nanoseconds: i64) -> TimeChange {
     TimeChange::At(Timestamp { seconds, nanoseconds: nanoseconds as u32 })
 }
 
-/// utime — utime(2)
+/// utime: utime(2)
 pub fn utime(task: &Task<'_>) -> Result<Answer, Errno> {
     let (accessed, modified) = if task.argument(1) == 0 {
         (TimeChange::Now, TimeChange::Now)
@@ -107,7 +107,7 @@ pub fn utime(task: &Task<'_>) -> Result<Answer, Errno> {
     change(task, target, &AttributeChange::Times { accessed, modified })
 }
 
-/// utimes, futimesat — utime(2)
+/// utimes, futimesat: utime(2)
 pub fn utimes(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let address = task.argument(path + 1);
     let (accessed, modified) = if address == 0 {
@@ -127,7 +127,7 @@ pub fn utimes(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
     change(task, target, &AttributeChange::Times { accessed, modified })
 }
 
-/// utimensat — utimensat(2); a null path means the descriptor itself (futimens)
+/// utimensat: utimensat(2); a null path means the descriptor itself (futimens)
 pub fn utimensat(task: &Task<'_>) -> Result<Answer, Errno> {
     let address = task.argument(2);
     let (accessed, modified) = if address == 0 {

@@ -46,7 +46,7 @@ impl Position<'_> {
     }
 }
 
-/// getdents, getdents64 — getdents(2)
+/// getdents, getdents64: getdents(2)
 pub fn getdents(task: &Task<'_>, is_64: bool) -> Result<Answer, Errno> {
     let descriptor = task.int(0);
     let Object::Backed(_, backed) = task.object(descriptor)? else { return Ok(Answer::Continue) };
@@ -109,7 +109,7 @@ fn host_entries(task: &Task<'_>, place: &Place, cookie: u64) -> Result<Vec<Direc
         .collect())
 }
 
-/// lseek — lseek(2); only intercepted where the position of a description can't be reached
+/// lseek: lseek(2); only intercepted where the position of a description can't be reached
 pub fn lseek(task: &Task<'_>) -> Result<Answer, Errno> {
     let Object::Backed(_, backed) = task.object(task.int(0))? else { return Ok(Answer::Continue) };
     let Backed::Marker(directory) = &*backed else { return Ok(Answer::Continue) };
@@ -130,7 +130,7 @@ pub fn lseek(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::Value(wanted))
 }
 
-/// chdir — chdir(2)
+/// chdir: chdir(2)
 pub fn chdir(task: &Task<'_>) -> Result<Answer, Errno> {
     let text = task.path(0)?;
     let found = task.walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?;
@@ -184,7 +184,7 @@ fn enter_path(task: &Task<'_>, path: &[u8], marker: Option<NamedMarker>) -> Outc
     })
 }
 
-/// fchdir — chdir(2)
+/// fchdir: chdir(2)
 pub fn fchdir(task: &Task<'_>) -> Result<Answer, Errno> {
     if let Object::Backed(_, backed) = task.object(task.int(0))? {
         let place = backed.place();
@@ -199,7 +199,7 @@ pub fn fchdir(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::Continue)
 }
 
-/// getcwd — getcwd(2): the kernel's call returns the length with the NUL
+/// getcwd: getcwd(2): the kernel's call returns the length with the NUL
 pub fn getcwd(task: &Task<'_>) -> Result<Answer, Errno> {
     let place = match target::of_descriptor(task, libc::AT_FDCWD)? {
         Target::Kernel => return Ok(Answer::Continue),

@@ -30,7 +30,7 @@ struct Program {
     kernel_agrees: bool,
 }
 
-/// execve — execve(2)
+/// execve: execve(2)
 pub fn execve(task: &Task<'_>) -> Result<Answer, Errno> {
     let text = task.path(0)?;
     let found = task.walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?;
@@ -42,7 +42,7 @@ pub fn execve(task: &Task<'_>) -> Result<Answer, Errno> {
     run(task, program, text, task.argument(1), task.argument(2))
 }
 
-/// execveat — execveat(2)
+/// execveat: execveat(2)
 pub fn execveat(task: &Task<'_>) -> Result<Answer, Errno> {
     let (directory, flags) = (task.int(0), task.int(4));
     if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
@@ -292,7 +292,7 @@ fn copy_with_interpreter(program: &OwnedFd, interpreter: &[u8]) -> Result<OwnedF
     for patch in elf::redirect_interpreter(&header, size, interpreter)? {
         write_all_at(&copy, &patch.bytes, patch.offset)?;
     }
-    Ok(rustix::fs::open(own_link(&copy), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    rustix::fs::open(own_link(&copy), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn write_all_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {

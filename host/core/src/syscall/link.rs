@@ -8,7 +8,7 @@ use view_vfs::place::Place;
 use view_vfs::procfs;
 use view_vfs::resolver::WalkFlags;
 
-/// readlink, readlinkat — readlink(2)
+/// readlink, readlinkat: readlink(2)
 pub fn readlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let size = task.int(path + 2);
     if size <= 0 {

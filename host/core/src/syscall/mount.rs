@@ -26,7 +26,7 @@ fn optional_string(task: &Task<'_>, index: usize) -> Result<Option<Vec<u8>>, Err
     }
 }
 
-/// mount — mount(2); types that no module has are left to Linux
+/// mount: mount(2); types that no module has are left to Linux
 pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     let flags = task.argument(3);
     let target = task.path(1)?;
@@ -92,7 +92,7 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     }
 }
 
-/// umount2 — umount(2)
+/// umount2: umount(2)
 pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = task.path(0)?;
     let flags = task.int(1);

@@ -19,7 +19,7 @@ fn missing_or(found: &Found) -> Result<(), Errno> {
     }
 }
 
-/// mkdir, mkdirat — mkdir(2)
+/// mkdir, mkdirat: mkdir(2)
 pub fn mkdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
     if found.kernel_agrees {
@@ -32,7 +32,7 @@ pub fn mkdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
     Ok(Answer::DONE)
 }
 
-/// mknod, mknodat — mknod(2)
+/// mknod, mknodat: mknod(2)
 pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let mut mode = task.unsigned(path + 1);
     let device = u64::from(task.unsigned(path + 2));
@@ -54,7 +54,7 @@ pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
     Ok(Answer::DONE)
 }
 
-/// symlink, symlinkat — symlink(2); `path` is the argument of the new name, the target is argument 0
+/// symlink, symlinkat: symlink(2); `path` is the argument of the new name, the target is argument 0
 pub fn symlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let target = task.path(0)?;
     if target.is_empty() {
@@ -69,12 +69,12 @@ pub fn symlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, E
     Ok(Answer::DONE)
 }
 
-/// link — link(2)
+/// link: link(2)
 pub fn link(task: &Task<'_>) -> Result<Answer, Errno> {
     link_at(task, (libc::AT_FDCWD, 0), (libc::AT_FDCWD, 1), 0)
 }
 
-/// linkat — link(2)
+/// linkat: link(2)
 pub fn linkat(task: &Task<'_>) -> Result<Answer, Errno> {
     link_at(task, (task.int(0), 1), (task.int(2), 3), task.int(4))
 }
@@ -146,7 +146,7 @@ fn kernel_link(task: &Task<'_>, directory: i32, text: &[u8], flags: i32) -> Opti
     task.view.backings.find(identity).is_none().then_some(path)
 }
 
-/// unlink — unlink(2)
+/// unlink: unlink(2)
 pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
     if found.kernel_agrees {
@@ -157,7 +157,7 @@ pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
     Ok(Answer::DONE)
 }
 
-/// rmdir — rmdir(2)
+/// rmdir: rmdir(2)
 pub fn rmdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
     if found.kernel_agrees {
@@ -168,7 +168,7 @@ pub fn rmdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
     Ok(Answer::DONE)
 }
 
-/// unlinkat — unlink(2)
+/// unlinkat: unlink(2)
 pub fn unlinkat(task: &Task<'_>) -> Result<Answer, Errno> {
     match task.int(2) {
         0 => unlink(task, task.int(0), 1),
@@ -177,7 +177,7 @@ pub fn unlinkat(task: &Task<'_>) -> Result<Answer, Errno> {
     }
 }
 
-/// rename, renameat, renameat2 — rename(2)
+/// rename, renameat, renameat2: rename(2)
 pub fn rename(
     task: &Task<'_>,
     old_directory: i32,

@@ -49,18 +49,18 @@ struct How {
     resolve: u64,
 }
 
-/// open — open(2)
+/// open: open(2)
 pub fn open(task: &Task<'_>) -> Result<Answer, Errno> {
     open_at(task, libc::AT_FDCWD, 0, lenient(task.int(1), task.unsigned(2))?)
 }
 
-/// creat — open(2)
+/// creat: open(2)
 pub fn creat(task: &Task<'_>) -> Result<Answer, Errno> {
     let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
     open_at(task, libc::AT_FDCWD, 0, lenient(flags, task.unsigned(1))?)
 }
 
-/// openat — open(2)
+/// openat: open(2)
 pub fn openat(task: &Task<'_>) -> Result<Answer, Errno> {
     open_at(task, task.int(0), 1, lenient(task.int(2), task.unsigned(3))?)
 }
@@ -92,7 +92,7 @@ fn check(how: How) -> Result<How, Errno> {
     Ok(how)
 }
 
-/// openat2 — openat2(2): unknown flags and sizes are refused.
+/// openat2: openat2(2): unknown flags and sizes are refused.
 pub fn openat2(task: &Task<'_>) -> Result<Answer, Errno> {
     const SIZE: usize = 24;
     const KNOWN_RESOLVE: u64 = 0x3f;

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use view_vfs::attributes::Kind;
 use view_vfs::resolver::WalkFlags;
 
-/// prctl — only PR_SET_DUMPABLE and PR_GET_DUMPABLE are notified: a process that the supervisor can't read would lose
+/// prctl: only PR_SET_DUMPABLE and PR_GET_DUMPABLE are notified: a process that the supervisor can't read would lose
 /// the view, so that attribute is only remembered
 pub fn prctl(task: &Task<'_>) -> Result<Answer, Errno> {
     let mut undumpable = task.view.undumpable.lock();
@@ -40,7 +40,7 @@ fn has_same_program(one: u32, other: u32) -> bool {
     program(one).is_some_and(|path| program(other) == Some(path))
 }
 
-/// chroot — needs a privilege natively, and the view has no other root to give
+/// chroot: needs a privilege natively, and the view has no other root to give
 pub fn chroot(task: &Task<'_>) -> Result<Answer, Errno> {
     let text = task.path(0)?;
     let place = task.walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?.existing()?;

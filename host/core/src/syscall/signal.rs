@@ -66,7 +66,7 @@ pub fn note_received(task: &Task<'_>) {
     }
 }
 
-/// rt_sigreturn — sigreturn(2)
+/// rt_sigreturn: sigreturn(2)
 pub fn sigreturn(task: &Task<'_>) -> Result<Answer, Errno> {
     // Whatever can't be read is left to the kernel.
     let _ = set_back(task);

@@ -73,7 +73,7 @@ fn encode(path: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// bind — bind(2)
+/// bind: bind(2)
 pub fn bind(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(path) = unix_path(task, task.argument(1), task.argument(2) as usize)? else {
         return Ok(Answer::Continue);
@@ -151,7 +151,7 @@ fn real_address(task: &Task<'_>, path: &[u8]) -> Result<Option<RealAddress>, Err
     RealAddress::new(&real).map(Some)
 }
 
-/// connect — connect(2)
+/// connect: connect(2)
 pub fn connect(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(path) = unix_path(task, task.argument(1), task.argument(2) as usize)? else {
         return Ok(Answer::Continue);
@@ -165,7 +165,7 @@ pub fn connect(task: &Task<'_>) -> Result<Answer, Errno> {
     injection::run(task, libc::SYS_connect, &arguments, true)
 }
 
-/// sendto — send(2): a datagram to a path; its sixth argument is taken, so the supervisor sends
+/// sendto: send(2): a datagram to a path; its sixth argument is taken, so the supervisor sends
 pub fn sendto(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(path) = unix_path(task, task.argument(4), task.argument(5) as usize)? else {
         return Ok(Answer::Continue);
@@ -181,7 +181,7 @@ pub fn sendto(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::Value(sent as i64))
 }
 
-/// getsockname, getpeername — the path of a socket bound on a mount, as the view knows it
+/// getsockname, getpeername: the path of a socket bound on a mount, as the view knows it
 pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
     if task.view.socket_names.lock().is_empty() {
         return Ok(Answer::Continue);

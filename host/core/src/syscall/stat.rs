@@ -17,19 +17,19 @@ fn answer_stat(task: &Task<'_>, place: &Place, buffer: u64) -> Result<Answer, Er
     Ok(Answer::DONE)
 }
 
-/// stat — stat(2)
+/// stat: stat(2)
 pub fn stat(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::existing(task, libc::AT_FDCWD, 0, 0)?;
     on_place(target, |place| answer_stat(task, place, task.argument(1)))
 }
 
-/// lstat — stat(2)
+/// lstat: stat(2)
 pub fn lstat(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::existing(task, libc::AT_FDCWD, 0, libc::AT_SYMLINK_NOFOLLOW)?;
     on_place(target, |place| answer_stat(task, place, task.argument(1)))
 }
 
-/// fstat — stat(2)
+/// fstat: stat(2)
 pub fn fstat(task: &Task<'_>) -> Result<Answer, Errno> {
     if task.int(0) < 0 {
         return Err(Errno::BADF);
@@ -38,7 +38,7 @@ pub fn fstat(task: &Task<'_>) -> Result<Answer, Errno> {
     on_place(target, |place| answer_stat(task, place, task.argument(1)))
 }
 
-/// newfstatat — stat(2)
+/// newfstatat: stat(2)
 pub fn newfstatat(task: &Task<'_>) -> Result<Answer, Errno> {
     let flags = task.int(3);
     if flags & !(libc::AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH) != 0 {
@@ -48,7 +48,7 @@ pub fn newfstatat(task: &Task<'_>) -> Result<Answer, Errno> {
     on_place(target, |place| answer_stat(task, place, task.argument(2)))
 }
 
-/// statx — statx(2)
+/// statx: statx(2)
 pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
     let (flags, mask) = (task.int(2), task.unsigned(3));
     if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
@@ -79,7 +79,7 @@ pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::DONE)
 }
 
-/// statfs — statfs(2)
+/// statfs: statfs(2)
 pub fn statfs(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::existing(task, libc::AT_FDCWD, 0, 0)?;
     on_place(target, |place| {
@@ -88,7 +88,7 @@ pub fn statfs(task: &Task<'_>) -> Result<Answer, Errno> {
     })
 }
 
-/// fstatfs — statfs(2)
+/// fstatfs: statfs(2)
 pub fn fstatfs(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::of_descriptor(task, task.int(0))?;
     on_place(target, |place| {
@@ -97,17 +97,17 @@ pub fn fstatfs(task: &Task<'_>) -> Result<Answer, Errno> {
     })
 }
 
-/// access — access(2)
+/// access: access(2)
 pub fn access(task: &Task<'_>) -> Result<Answer, Errno> {
     access_at(task, libc::AT_FDCWD, 0, task.int(1), 0)
 }
 
-/// faccessat — access(2): the kernel's call has no flags
+/// faccessat: access(2): the kernel's call has no flags
 pub fn faccessat(task: &Task<'_>) -> Result<Answer, Errno> {
     access_at(task, task.int(0), 1, task.int(2), 0)
 }
 
-/// faccessat2 — access(2)
+/// faccessat2: access(2)
 pub fn faccessat2(task: &Task<'_>) -> Result<Answer, Errno> {
     access_at(task, task.int(0), 1, task.int(2), task.int(3))
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use view_vfs::attributes::Kind;
 use view_vfs::place::Place;
 
-/// inotify_add_watch — the backing file is watched; events of directories on a mount are not delivered
+/// inotify_add_watch: the backing file is watched; events of directories on a mount are not delivered
 pub fn inotify_add_watch(task: &Task<'_>) -> Result<Answer, Errno> {
     const DONT_FOLLOW: u32 = 0x0200_0000;
     const ONLY_DIRECTORY: u32 = 0x0100_0000;
@@ -44,7 +44,7 @@ pub fn inotify_add_watch(task: &Task<'_>) -> Result<Answer, Errno> {
     })
 }
 
-/// name_to_handle_at — there are no file handles on a mount
+/// name_to_handle_at: there are no file handles on a mount
 pub fn name_to_handle_at(task: &Task<'_>) -> Result<Answer, Errno> {
     const AT_HANDLE_FID: i32 = 0x200;
     let flags = task.int(4);

@@ -8,6 +8,7 @@ use super::Keep;
 use crate::private_directory::TemporaryLink;
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use view_sys::memory;
 
@@ -37,7 +38,7 @@ pub fn run(task: &Task<'_>, names: Names<'_>, keep: Keep) -> Result<Answer, Errn
     text.push(0);
     let mut former = vec![0u8; text.len()];
     memory::read_exact(thread, address, &mut former)?;
-    memory::write(thread, address, &text)?;
+    write(thread, address, &text)?;
     let before = program(thread);
     if task.listener.answer_continue(task.call.id).is_err() {
         return Ok(Answer::Sent);
@@ -52,13 +53,26 @@ pub fn run(task: &Task<'_>, names: Names<'_>, keep: Keep) -> Result<Answer, Errn
         }
         if is_outside(thread) {
             // The exec failed and the thread went on.
-            let _ = memory::write(thread, address, &former);
+            let _ = write(thread, address, &former);
             break;
         }
     }
     std::thread::sleep(SCRIPT_GRACE);
     drop((names.link, keep));
     Ok(Answer::Sent)
+}
+
+/// Writes to the tracee even where it may not write itself: the path may be a constant of the program. The kernel
+/// gives it a page of its own then (proc(5), /proc/PID/mem).
+fn write(thread: u32, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    if memory::write(thread, address, bytes).is_ok() {
+        return Ok(());
+    }
+    let path = format!("/proc/{thread}/mem");
+    let memory = std::fs::OpenOptions::new().write(true).open(path);
+    memory
+        .and_then(|memory| memory.write_all_at(bytes, address))
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::FAULT))
 }
 
 /// Puts the shown name where the auxiliary vector's AT_EXECFN points (getauxval(3)), if the exec's name is there.
