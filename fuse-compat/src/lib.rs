@@ -17,11 +17,12 @@
 //! | `config`      | what host and module agree on in `init`                                   |
 //! | `notify`      | messages from a module to its host (invalidation, poll wake-up)           |
 //! | `source`      | [`BlockSource`]: how a disk image reaches a module                        |
+//! | [`time`]      | times as seconds and nanoseconds                                          |
 //!
 //! What is added to fuser's interface (all optional for a module): [`ReplyOpen::opened_descriptor`],
 //! [`ReplyCreate::created_descriptor`], [`ReplyData::data_vec`], [`Filesystem::tmpfile`],
 //! [`Filesystem::host_root`], [`KernelConfig::notifier`], [`BlockSource`], and public constructors for what only
-//! a session can make in fuser ([`Request::new`], `Reply*::new`, [`ForgetOne::new`], [`KernelConfig::new`]).
+//! its session can make in fuser ([`Request::new`], `Reply*::new`, [`ForgetOne::new`], [`KernelConfig::new`]).
 //! What is left out: sessions, mounting and the /dev/fuse wire protocol.
 //!
 //! Locks: none is held while a module or a sink runs.

@@ -1,4 +1,4 @@
-//! Running other programs: each helper names the command in its error.
+//! Running other programs: each function names the command in its error.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

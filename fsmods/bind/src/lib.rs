@@ -17,7 +17,8 @@
 //! by a descriptor while the host program has references on it. Nothing below the root is reached through a symbolic
 //! link, so what is outside the root stays outside.
 //!
-//! Locks: `Bind::table` and `Bind::listings` are leaves; no system call that can block is made under `table`.
+//! Lock order: an open listing's descriptor (held while it is read) before `Bind::table`; `Bind::table` and
+//! `Bind::listings` are leaves. No system call that can block is made under `table`.
 //!
 //! References: open(2), openat2(2), proc_pid_fd(5), libfuse `example/passthrough_ll.c` (the idea of `O_PATH` inodes).
 #![forbid(unsafe_code)]

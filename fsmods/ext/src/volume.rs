@@ -2,8 +2,8 @@
 //!
 //! Everything is immutable but the caches, so any number of threads may read at once.
 //!
-//! Lock order: `inodes`, `names`, `damaged`, `statistics` and the block cache are leaves; none is held
-//! while another is taken or the source is read.
+//! Locks: `inodes`, `names`, `damaged`, `Inode::last_run` and the block cache are leaves; none is held while
+//! another is taken or the source is read. `statistics` is computed once, by the first who asks.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -7,6 +7,7 @@
 //! | `spec`       | from options to a `ViewSpec`                                        |
 //! | `usage`      | wrong command lines                                                 |
 //! | `message`    | how failures look; stdout                                           |
+//! | `table`      | tables for people                                                   |
 //! | `commands`   | one file a group of verbs                                           |
 //! | `doctor`     | what this host allows; why a start failed                           |
 //! | `modules`    | the filesystem modules this program has: the only place naming them |

@@ -1,4 +1,4 @@
-//! The filesystem modules this program has. Nothing else in the project names a concrete module.
+//! The filesystem modules this program has. No other crate of the program depends on one.
 //!
 //! To add a module: one row in [`TYPES`], one arm in [`Registry::open`].
 

@@ -9,6 +9,7 @@
 //! | `view`              | everything one view keeps                                          |
 //! | `mounting`          | changing a namespace                                               |
 //! | `proc_text`         | texts below /proc that tell names                                  |
+//! | `names`             | names as /proc writes them                                         |
 //! | `housekeeping`      | forgetting what nobody has open any more                           |
 //! | `private_directory` | names that exist only while a call needs them                      |
 //! | `launch`            | the processes of a view                                            |

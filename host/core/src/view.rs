@@ -4,7 +4,9 @@
 //! object, so nothing here follows fork, dup or close.
 //!
 //! Neighbours: `intercept` (calls come in), `syscall` (uses all of it), `mounting` (changes the namespaces).
-//! Lock order: `namespaces` and `special_nodes` are leaves.
+//! Locks: each field that is one (`namespaces`, `special_nodes`, `aliases`, `socket_names`, `assumed_directories`,
+//! `undumpable`, `received`) is a leaf: under it only /proc is read, no other lock is taken and no module is asked.
+//! `OpenDirectory::position` is held while nothing but a number is changed.
 
 use crate::control::modules::Modules;
 use crate::control::protocol::LogLevel;

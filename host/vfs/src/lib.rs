@@ -14,8 +14,12 @@
 //! | `backing`     | which kernel object stands for which place                          |
 //! | `marker`      | the directories that stand for opened and entered directories       |
 //! | `procfs`      | which names below /proc are special                                 |
+//! | `attributes`  | what stat, statx and statfs say, and their encodings                |
+//! | `permission`  | access decisions as pure functions                                  |
+//! | `credentials` | who asks                                                            |
 //!
-//! Lock order: see `object`; the mount table's locks are leaves.
+//! Lock order: see `object`, `page_cache` and `mount_table`; the locks of `backing` and `marker` are leaves. None of one
+//! module is held while another's is taken, but that `object` fills the page cache with none of its own held.
 #![forbid(unsafe_code)]
 
 pub mod attributes;

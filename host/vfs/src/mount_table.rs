@@ -3,7 +3,8 @@
 //! A table is immutable once published: readers take a snapshot (one reference count), writers publish a new one.
 //! So a lookup never waits for a mount, and a mount is visible to every process at its next call.
 //!
-//! Lock order: `Namespace::writer` before `Namespace::current`; nothing else is locked under either.
+//! Lock order: `Namespace::writer` before `Namespace::current`; nothing else is locked under either. `Mount::flags` is a
+//! leaf.
 
 use rustix::io::Errno;
 use crate::object::Dentry;

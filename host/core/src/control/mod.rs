@@ -14,6 +14,7 @@
 //! | `runtime`   | the runtime directory and the socket names in it                    |
 //! | `server`    | accepts, checks the peer, decodes, calls a `ControlHandler`         |
 //! | `client`    | connects, asks, and lists the running views                         |
+//! | `session`   | joining a running view: nesting in it, entering it                  |
 //!
 //! Neighbours: `host/cli` fills in the types and calls `client`; the core implements
 //! [`ControlHandler`] and starts [`server::serve`]. Nothing here takes a lock.

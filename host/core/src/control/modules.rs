@@ -1,4 +1,4 @@
-//! The registry through which the core opens filesystem modules without naming one.
+//! The registry through which the core opens filesystem modules without depending on one.
 //!
 //! The `view` command implements [`Modules`] with the modules it was built with; the core opens the
 //! source of a mount through the VFS and asks the registry for a filesystem over it. So any module

@@ -1,10 +1,10 @@
 //! The notification loop: receive, hand to the call's function, answer.
 //!
 //! All receivers are alike. Each takes one notification, serves it and answers it on the same thread, so a quick call
-//! costs one switch to the supervisor and one back. When a receiver takes the last waiting one's place, another is
-//! started first: a call that blocks never keeps the others from being received.
+//! costs one switch to the supervisor and one back. A receiver that takes a call and leaves none waiting starts another
+//! first: a call that blocks never keeps the others from being received.
 //!
-//! Neighbours: `syscall` (what each call does), `task` (who calls). Lock order: `Pool` has none.
+//! Neighbours: `syscall` (what each call does), `task` (who calls), `answer` (how it ends). No locks: `Pool` has counters.
 
 mod answer;
 

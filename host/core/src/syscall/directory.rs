@@ -199,7 +199,7 @@ pub fn fchdir(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::Continue)
 }
 
-/// getcwd: getcwd(2): the kernel's call returns the length with the NUL
+/// getcwd: getcwd(2); the kernel's call returns the length with the NUL
 pub fn getcwd(task: &Task<'_>) -> Result<Answer, Errno> {
     let place = match target::of_descriptor(task, libc::AT_FDCWD)? {
         Target::Kernel => return Ok(Answer::Continue),

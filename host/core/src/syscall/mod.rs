@@ -17,6 +17,10 @@
 //! | `watch`     | inotify_add_watch, name_to_handle_at                               |
 //! | `signal`    | rt_sigreturn: calls interrupted before they were received          |
 //! | `process`   | prctl, chroot                                                      |
+//! | `injection` | not a call: another call run in the tracee, seen as an answer      |
+//!
+//! To add a call: its row in `table` (which puts it into the filter), a function here or in the file of its family, its
+//! line in `dispatch`, a tracee in `tests/tracees`. No locks are held from one call to another.
 
 mod attribute;
 mod directory;

@@ -92,7 +92,7 @@ fn check(how: How) -> Result<How, Errno> {
     Ok(how)
 }
 
-/// openat2: openat2(2): unknown flags and sizes are refused.
+/// openat2: openat2(2); unknown flags and sizes are refused.
 pub fn openat2(task: &Task<'_>) -> Result<Answer, Errno> {
     const SIZE: usize = 24;
     const KNOWN_RESOLVE: u64 = 0x3f;

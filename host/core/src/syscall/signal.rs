@@ -9,6 +9,8 @@
 //!
 //! Limit: the number must be readable from the code (`mov $number, %eax; syscall`), as in the C library's wrappers.
 //!
+//! Lock: `Received` is a leaf.
+//!
 //! Reference: struct rt_sigframe, arch/x86/include/asm/sigframe.h and uapi sigcontext.h.
 
 use super::table;
@@ -121,7 +123,7 @@ fn waits(task: &Task<'_>, directory: i32, path: u64) -> bool {
 }
 
 /// The stack pointer of a thread inside a system call, from /proc/TID/syscall (proc(5)).
-fn stack_pointer(thread: u32) -> Option<u64> {
+pub fn stack_pointer(thread: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
     let word = text.split_ascii_whitespace().rev().nth(1)?;
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()

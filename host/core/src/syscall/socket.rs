@@ -165,7 +165,7 @@ pub fn connect(task: &Task<'_>) -> Result<Answer, Errno> {
     injection::run(task, libc::SYS_connect, &arguments, true)
 }
 
-/// sendto: send(2): a datagram to a path; its sixth argument is taken, so the supervisor sends
+/// sendto: send(2); a datagram to a path; its sixth argument is taken, so the supervisor sends
 pub fn sendto(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(path) = unix_path(task, task.argument(4), task.argument(5) as usize)? else {
         return Ok(Answer::Continue);

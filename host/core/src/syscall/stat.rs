@@ -102,7 +102,7 @@ pub fn access(task: &Task<'_>) -> Result<Answer, Errno> {
     access_at(task, libc::AT_FDCWD, 0, task.int(1), 0)
 }
 
-/// faccessat: access(2): the kernel's call has no flags
+/// faccessat: access(2); the kernel's call has no flags
 pub fn faccessat(task: &Task<'_>) -> Result<Answer, Errno> {
     access_at(task, task.int(0), 1, task.int(2), 0)
 }

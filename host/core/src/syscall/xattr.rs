@@ -1,4 +1,4 @@
-//! Extended attributes: xattr(7): get, list, set, remove, by path, descriptor and the `*at` calls of Linux 6.13.
+//! Extended attributes, xattr(7): get, list, set, remove, by path, descriptor and the `*at` calls of Linux 6.13.
 
 use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};

@@ -32,7 +32,9 @@
 //!   Instance::tree                 (parents and names; write only while a rename is recorded)
 //!     Children::table              (two at once: only under Instance::tree for writing)
 //!       Dentry::place
-//!   DentryCache::ring, Instance::inodes, Inode::attributes, Inode::access_list, Listing   (leaves)
+//! Instance::root                   (held while the root's dentry is made)
+//!   DentryCache::ring, ListingCache::ring, Instance::inodes, Inode::attributes, Inode::access_list,
+//!   DirectoryState::alias, DirectoryState::listing   (leaves)
 //! ```
 //! No lock but the first is held while the module runs. An `Arc<Dentry>` or `Arc<Inode>` is never dropped under
 //! `Children::table`, `DentryCache::ring` or `Instance::inodes`: dropping the last one takes these locks.

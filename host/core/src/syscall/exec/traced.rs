@@ -8,6 +8,7 @@ use super::Keep;
 use crate::private_directory::TemporaryLink;
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use view_sys::memory;
@@ -28,6 +29,26 @@ pub struct Names<'n> {
     pub shown: &'n [u8],
 }
 
+/// What was written over, to be put back.
+#[derive(Default)]
+struct Changes(Vec<(u64, Vec<u8>)>);
+
+impl Changes {
+    fn write(&mut self, thread: u32, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let mut former = vec![0u8; bytes.len()];
+        memory::read_exact(thread, address, &mut former)?;
+        write(thread, address, bytes)?;
+        self.0.push((address, former));
+        Ok(())
+    }
+
+    fn undo(self, thread: u32) {
+        for (address, former) in self.0.into_iter().rev() {
+            let _ = write(thread, address, &former);
+        }
+    }
+}
+
 /// Executes `names.path` in the place of the path of an execve(2).
 pub fn run(task: &Task<'_>, names: Names<'_>, keep: Keep) -> Result<Answer, Errno> {
     if i64::from(task.call.number) != libc::SYS_execve {
@@ -36,9 +57,13 @@ pub fn run(task: &Task<'_>, names: Names<'_>, keep: Keep) -> Result<Answer, Errn
     let (thread, address) = (task.call.tid, task.argument(0));
     let mut text = names.path.to_vec();
     text.push(0);
-    let mut former = vec![0u8; text.len()];
-    memory::read_exact(thread, address, &mut former)?;
-    write(thread, address, &text)?;
+    let mut changes = Changes::default();
+    let prepared = move_strings(task, address..address + text.len() as u64, &mut changes)
+        .and_then(|()| changes.write(thread, address, &text));
+    if let Err(errno) = prepared {
+        changes.undo(thread);
+        return Err(errno);
+    }
     let before = program(thread);
     if task.listener.answer_continue(task.call.id).is_err() {
         return Ok(Answer::Sent);
@@ -53,13 +78,42 @@ pub fn run(task: &Task<'_>, names: Names<'_>, keep: Keep) -> Result<Answer, Errn
         }
         if is_outside(thread) {
             // The exec failed and the thread went on.
-            let _ = write(thread, address, &former);
+            changes.undo(thread);
             break;
         }
     }
     std::thread::sleep(SCRIPT_GRACE);
     drop((names.link, keep));
     Ok(Answer::Sent)
+}
+
+/// Arguments and variables that lie where the path will be written (often argv\[0\] is the very same string) are copied
+/// below the stack's red zone, and the arrays made to point there.
+fn move_strings(task: &Task<'_>, range: Range<u64>, changes: &mut Changes) -> Result<(), Errno> {
+    const MOST: u64 = 4096;
+    const BELOW_STACK: u64 = 8 * 1024;
+    let thread = task.call.tid;
+    let mut free = crate::syscall::signal::stack_pointer(thread).ok_or(Errno::FAULT)? - BELOW_STACK;
+    for array in [task.argument(1), task.argument(2)].into_iter().filter(|&array| array != 0) {
+        for index in 0..MOST {
+            let slot = array + index * 8;
+            let mut word = [0u8; 8];
+            memory::read_exact(thread, slot, &mut word)?;
+            let pointer = u64::from_le_bytes(word);
+            if pointer == 0 {
+                break;
+            }
+            if range.contains(&pointer) {
+                let mut string = memory::read_string(thread, pointer, 128 * 1024)?;
+                string.push(0);
+                // Below the stack nothing may be mapped yet: the kernel extends it for such a write.
+                write(thread, free, &string)?;
+                changes.write(thread, slot, &free.to_le_bytes())?;
+                free += string.len() as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes to the tracee even where it may not write itself: the path may be a constant of the program. The kernel
