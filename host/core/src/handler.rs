@@ -2,7 +2,9 @@
 //!
 //! Neighbours: `control::server` (calls this), `mounting`, `launch::handover` (entering processes).
 
-use crate::control::protocol::{EnterTicket, MountInfo, MountSpec, NamespaceInfo, Refusal, ViewInfo};
+use crate::control::protocol::{
+    EnterTicket, MountInfo, MountSpec, NamespaceInfo, Refusal, ViewInfo,
+};
 use crate::control::server::{ControlHandler, Peer};
 use crate::launch::handover;
 use crate::mounting;
@@ -38,13 +40,21 @@ pub struct Handler {
 
 /// Environment variables that a process of the view finds.
 pub fn environment(name: &str, socket: &std::path::Path) -> Vec<(OsString, OsString)> {
-    vec![("VIEW".into(), name.into()), ("VIEW_SOCKET".into(), socket.into())]
+    vec![
+        ("VIEW".into(), name.into()),
+        ("VIEW_SOCKET".into(), socket.into()),
+    ]
 }
 
 /// The filter of a view with this cookie, on this host.
 pub fn filter_for(cookie: u64) -> FilterProgram {
     let can_get = crate::supervisor::host_abilities().can_get_descriptors;
-    filter_program(cookie, FilterNeeds { intercept_lseek: !can_get })
+    filter_program(
+        cookie,
+        FilterNeeds {
+            intercept_lseek: !can_get,
+        },
+    )
 }
 
 impl Handler {
@@ -68,7 +78,10 @@ impl Handler {
             options.push(',');
             options.push_str(mount.options());
         }
-        let target = mount.point().map(|point| point.view_path()).unwrap_or_else(|| b"/".to_vec());
+        let target = mount
+            .point()
+            .map(|point| point.view_path())
+            .unwrap_or_else(|| b"/".to_vec());
         MountInfo {
             id: mount.id(),
             parent: if parent == root { 0 } else { parent },
@@ -89,13 +102,30 @@ impl ControlHandler for Handler {
         mounting::mount(&self.view, &self.view.namespace_of(peer.pid), &mount)
     }
 
-    fn unmount(&self, peer: Peer, target: PathBuf, lazy: bool, cwd: PathBuf) -> Result<(), Refusal> {
+    fn unmount(
+        &self,
+        peer: Peer,
+        target: PathBuf,
+        lazy: bool,
+        cwd: PathBuf,
+    ) -> Result<(), Refusal> {
         let namespace = self.view.namespace_of(peer.pid);
-        let target = if target.is_relative() { cwd.join(target) } else { target };
-        let found = mounting::resolve(&self.view, &namespace, target.as_os_str().as_bytes(), WalkFlags::FOLLOW)
-            .map_err(Refusal::from_errno)?;
+        let target = if target.is_relative() {
+            cwd.join(target)
+        } else {
+            target
+        };
+        let found = mounting::resolve(
+            &self.view,
+            &namespace,
+            target.as_os_str().as_bytes(),
+            WalkFlags::FOLLOW,
+        )
+        .map_err(Refusal::from_errno)?;
         let mount = match &found.place {
-            Some(place) if place.is_mount_root() && place.mount().point().is_some() => place.mount().clone(),
+            Some(place) if place.is_mount_root() && place.mount().point().is_some() => {
+                place.mount().clone()
+            }
             _ => return Err(Refusal::new(libc::EINVAL, "not mounted")),
         };
         mounting::unmount(&self.view, &namespace, &mount, lazy).map_err(|errno| {
@@ -111,7 +141,12 @@ impl ControlHandler for Handler {
     fn mounts(&self, peer: Peer) -> Result<Vec<MountInfo>, Refusal> {
         let table = self.view.namespace_of(peer.pid).table();
         let root = table.root().id();
-        Ok(table.mounts().iter().filter(|mount| !mount.is_scaffold()).map(|mount| self.describe(mount, root)).collect())
+        Ok(table
+            .mounts()
+            .iter()
+            .filter(|mount| !mount.is_scaffold())
+            .map(|mount| self.describe(mount, root))
+            .collect())
     }
 
     fn info(&self, _: Peer) -> Result<ViewInfo, Refusal> {
@@ -122,7 +157,14 @@ impl ControlHandler for Handler {
             command: self.command.clone(),
             started_unix_s: self.started_unix_s,
             processes: count_processes(),
-            mounts: self.view.namespace.table().mounts().iter().filter(|mount| !mount.is_scaffold()).count() as u32,
+            mounts: self
+                .view
+                .namespace
+                .table()
+                .mounts()
+                .iter()
+                .filter(|mount| !mount.is_scaffold())
+                .count() as u32,
         })
     }
 
@@ -138,7 +180,10 @@ impl ControlHandler for Handler {
         let handed = match handover::receive(socket.as_fd()) {
             Ok(handed) => handed,
             Err(errno) => {
-                self.view.say(crate::control::protocol::LogLevel::Debug, &format!("nobody entered: {errno}"));
+                self.view.say(
+                    crate::control::protocol::LogLevel::Debug,
+                    &format!("nobody entered: {errno}"),
+                );
                 return;
             }
         };
@@ -174,13 +219,21 @@ impl ControlHandler for Handler {
         let namespace = self.view.namespace_of(peer.pid).child();
         for mount in &mounts {
             mounting::mount(&self.view, &namespace, mount).map_err(|refusal| Refusal {
-                why: format!("cannot mount {} on {}: {}", mount.source.display(), mount.target.display(), refusal.why),
+                why: format!(
+                    "cannot mount {} on {}: {}",
+                    mount.source.display(),
+                    mount.target.display(),
+                    refusal.why
+                ),
                 ..refusal
             })?;
         }
         let id = namespace.id();
         self.view.add_namespace(pid, namespace);
-        Ok(NamespaceInfo { id, environment: environment(&self.view.name, &self.socket) })
+        Ok(NamespaceInfo {
+            id,
+            environment: environment(&self.view.name, &self.socket),
+        })
     }
 
     fn stop(&self, _: Peer) -> Result<(), Refusal> {

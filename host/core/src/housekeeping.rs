@@ -14,7 +14,11 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// Starts the sweeping thread; it ends with the view.
 pub fn start(view: &Arc<View>) -> std::io::Result<()> {
     let view = Arc::downgrade(view);
-    std::thread::Builder::new().name("housekeeping".into()).stack_size(256 * 1024).spawn(move || sweep(&view)).map(drop)
+    std::thread::Builder::new()
+        .name("housekeeping".into())
+        .stack_size(256 * 1024)
+        .spawn(move || sweep(&view))
+        .map(drop)
 }
 
 fn sweep(view: &Weak<View>) {

@@ -47,7 +47,12 @@ impl WalkContext for ViewWalk<'_> {
 }
 
 /// Resolves an absolute path of a namespace.
-pub fn resolve(view: &View, namespace: &Namespace, path: &[u8], flags: WalkFlags) -> Result<Found, Errno> {
+pub fn resolve(
+    view: &View,
+    namespace: &Namespace,
+    path: &[u8],
+    flags: WalkFlags,
+) -> Result<Found, Errno> {
     let table = namespace.table();
     let start = table.root().root_place();
     let found = Walk::new(table, &ViewWalk(view), flags, &start).run(&start, path)?;
@@ -59,7 +64,10 @@ pub fn resolve(view: &View, namespace: &Namespace, path: &[u8], flags: WalkFlags
 
 /// The mount whose root a path of the task names.
 pub fn existing_mount(task: &Task<'_>, target: &[u8]) -> Option<Arc<Mount>> {
-    let place = task.walk(libc::AT_FDCWD, target, WalkFlags::FOLLOW).ok()?.place?;
+    let place = task
+        .walk(libc::AT_FDCWD, target, WalkFlags::FOLLOW)
+        .ok()?
+        .place?;
     (place.is_mount_root() && place.mount().point().is_some()).then(|| place.mount().clone())
 }
 
@@ -74,7 +82,10 @@ pub fn mount_for(task: &Task<'_>, spec: &MountSpec) -> Result<(), Refusal> {
         if path.is_absolute() {
             return Ok(path.to_path_buf());
         }
-        let directory = task.working_directory().map_err(Refusal::from_errno)?.view_path();
+        let directory = task
+            .working_directory()
+            .map_err(Refusal::from_errno)?
+            .view_path();
         Ok(Path::new(std::ffi::OsStr::from_bytes(&directory)).join(path))
     };
     let mut spec = spec.clone();
@@ -89,7 +100,16 @@ pub fn mount_for(task: &Task<'_>, spec: &MountSpec) -> Result<(), Refusal> {
 pub fn mount(view: &View, namespace: &Arc<Namespace>, spec: &MountSpec) -> Result<(), Refusal> {
     let options = MountOptions::parse(&spec.options)?;
     let target = spec.target.as_os_str().as_bytes();
-    let found = resolve(view, namespace, target, WalkFlags { follow: true, parent: true, ..WalkFlags::FOLLOW });
+    let found = resolve(
+        view,
+        namespace,
+        target,
+        WalkFlags {
+            follow: true,
+            parent: true,
+            ..WalkFlags::FOLLOW
+        },
+    );
     let covered = match &found {
         Ok(found) => found.place.clone(),
         Err(Errno::NOENT) => None,
@@ -101,10 +121,15 @@ pub fn mount(view: &View, namespace: &Arc<Namespace>, spec: &MountSpec) -> Resul
         MountKind::Bind => open_bind(view, namespace, spec, &options)?,
         MountKind::Hide => open_hidden(view, covered.as_ref())?,
         MountKind::ReadOnly => {
-            let place = covered.clone().ok_or_else(|| Refusal::from_errno(Errno::NOENT))?;
+            let place = covered
+                .clone()
+                .ok_or_else(|| Refusal::from_errno(Errno::NOENT))?;
             Made {
                 root: root_of(place),
-                flags: MountFlags { read_only: true, ..flags_of(&options) },
+                flags: MountFlags {
+                    read_only: true,
+                    ..flags_of(&options)
+                },
                 filesystem: "bind".into(),
                 options: String::new(),
             }
@@ -112,13 +137,19 @@ pub fn mount(view: &View, namespace: &Arc<Namespace>, spec: &MountSpec) -> Resul
     };
     let root_is_directory = match &made.root {
         Root::Node(dentry) => dentry.kind() == Kind::Directory,
-        Root::Host(path) => host_ops::attributes(path).map_err(Refusal::from_errno)?.is_directory(),
+        Root::Host(path) => host_ops::attributes(path)
+            .map_err(Refusal::from_errno)?
+            .is_directory(),
     };
     let (point, adds_name) = match covered {
         Some(place) => {
             let is_directory = place.kind().map_err(Refusal::from_errno)? == Kind::Directory;
             if is_directory != root_is_directory {
-                let errno = if root_is_directory { Errno::NOTDIR } else { Errno::ISDIR };
+                let errno = if root_is_directory {
+                    Errno::NOTDIR
+                } else {
+                    Errno::ISDIR
+                };
                 return Err(Refusal::from_errno(errno));
             }
             (place, false)
@@ -138,7 +169,14 @@ pub fn mount(view: &View, namespace: &Arc<Namespace>, spec: &MountSpec) -> Resul
         is_scaffold: false,
         adds_name,
     }));
-    view.say(LogLevel::Info, &format!("mounted {} on {}", Path::new(&spec.source).display(), spec.target.display()));
+    view.say(
+        LogLevel::Info,
+        &format!(
+            "mounted {} on {}",
+            Path::new(&spec.source).display(),
+            spec.target.display()
+        ),
+    );
     Ok(())
 }
 
@@ -175,14 +213,24 @@ fn statfs_type(name: &str) -> i64 {
     }
 }
 
-fn open_filesystem(view: &View, namespace: &Namespace, spec: &MountSpec, options: &MountOptions) -> Result<Made, Refusal> {
+fn open_filesystem(
+    view: &View,
+    namespace: &Namespace,
+    spec: &MountSpec,
+    options: &MountOptions,
+) -> Result<Made, Refusal> {
     let wanted = spec.filesystem.as_deref();
     let source_kind = match wanted {
         Some(name) => {
             view.modules
                 .find(name)
                 .ok_or_else(|| {
-                    let known: Vec<&str> = view.modules.types().iter().map(|module| module.name).collect();
+                    let known: Vec<&str> = view
+                        .modules
+                        .types()
+                        .iter()
+                        .map(|module| module.name)
+                        .collect();
                     Refusal::new(libc::ENODEV, format!("unknown filesystem type `{name}`"))
                         .with_hint(format!("known types: {}", known.join(", ")))
                 })?
@@ -194,20 +242,39 @@ fn open_filesystem(view: &View, namespace: &Namespace, spec: &MountSpec, options
         SourceKind::None => ModuleSource::None,
         SourceKind::Image => {
             let file = open_source(view, namespace, spec.source.as_bytes())?;
-            ModuleSource::Image { source: Arc::new(file) as Arc<dyn BlockSource>, writable: false }
+            ModuleSource::Image {
+                source: Arc::new(file) as Arc<dyn BlockSource>,
+                writable: false,
+            }
         }
         SourceKind::HostPath => {
-            let found = resolve(view, namespace, spec.source.as_bytes(), WalkFlags::FOLLOW).map_err(Refusal::from_errno)?;
+            let found = resolve(view, namespace, spec.source.as_bytes(), WalkFlags::FOLLOW)
+                .map_err(Refusal::from_errno)?;
             let place = found.existing().map_err(Refusal::from_errno)?;
-            let path = place.host_path().ok_or_else(|| Refusal::new(libc::EINVAL, "the source is not on the host"))?;
+            let path = place
+                .host_path()
+                .ok_or_else(|| Refusal::new(libc::EINVAL, "the source is not on the host"))?;
             let object = host_ops::open_path(path).map_err(Refusal::from_errno)?;
-            return open_module(view, spec, options, ModuleSource::HostPath { object, path: Path::new(&spec.source) });
+            return open_module(
+                view,
+                spec,
+                options,
+                ModuleSource::HostPath {
+                    object,
+                    path: Path::new(&spec.source),
+                },
+            );
         }
     };
     open_module(view, spec, options, source)
 }
 
-fn open_module(view: &View, spec: &MountSpec, options: &MountOptions, source: ModuleSource<'_>) -> Result<Made, Refusal> {
+fn open_module(
+    view: &View,
+    spec: &MountSpec,
+    options: &MountOptions,
+    source: ModuleSource<'_>,
+) -> Result<Made, Refusal> {
     let level = view.log_level;
     let name = Path::new(&spec.source).display().to_string();
     let log: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |line: &str| {
@@ -230,7 +297,11 @@ fn open_module(view: &View, spec: &MountSpec, options: &MountOptions, source: Mo
             is_read_only: opened.is_read_only,
             is_immutable: opened.is_read_only && is_image,
             // Only the view changes an image or a tmpfs, so what is missing stays missing until it makes it.
-            negative_ttl: if opened.name == "bind" { Duration::ZERO } else { Duration::from_secs(3600) },
+            negative_ttl: if opened.name == "bind" {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(3600)
+            },
             statfs_type: statfs_type(&opened.name),
             ..InstanceOptions::default()
         },
@@ -245,7 +316,12 @@ fn open_module(view: &View, spec: &MountSpec, options: &MountOptions, source: Mo
     if opened.name == "tmpfs" {
         flags.default_permissions = true;
     }
-    Ok(Made { root: Root::Node(instance.root()), flags, filesystem: opened.name, options: options.rest_text() })
+    Ok(Made {
+        root: Root::Node(instance.root()),
+        flags,
+        filesystem: opened.name,
+        options: options.rest_text(),
+    })
 }
 
 /// Opens an image by its path in the view.
@@ -253,15 +329,27 @@ fn open_source(view: &View, namespace: &Namespace, path: &[u8]) -> Result<File, 
     let found = resolve(view, namespace, path, WalkFlags::FOLLOW).map_err(Refusal::from_errno)?;
     let place = found.existing().map_err(Refusal::from_errno)?;
     if place.kind().map_err(Refusal::from_errno)? == Kind::Directory {
-        return Err(Refusal::new(libc::ENOTBLK, "the source is a directory, not an image")
-            .with_hint("use -v SRC:DST for a directory of the host"));
+        return Err(
+            Refusal::new(libc::ENOTBLK, "the source is a directory, not an image")
+                .with_hint("use -v SRC:DST for a directory of the host"),
+        );
     }
     let descriptor: OwnedFd = match &place {
-        Place::Host { path, .. } => host_ops::open(path, libc::O_RDONLY, 0, 0).map_err(Refusal::from_errno)?,
+        Place::Host { path, .. } => {
+            host_ops::open(path, libc::O_RDONLY, 0, 0).map_err(Refusal::from_errno)?
+        }
         Place::Node { dentry, .. } => {
-            match dentry.open(libc::O_RDONLY, &place.view_path(), &own_caller()).map_err(Refusal::from_errno)? {
+            match dentry
+                .open(libc::O_RDONLY, &place.view_path(), &own_caller())
+                .map_err(Refusal::from_errno)?
+            {
                 Opened::File(file) => file.descriptor,
-                _ => return Err(Refusal::new(libc::EINVAL, "the source is not a regular file")),
+                _ => {
+                    return Err(Refusal::new(
+                        libc::EINVAL,
+                        "the source is not a regular file",
+                    ));
+                }
             }
         }
     };
@@ -269,7 +357,12 @@ fn open_source(view: &View, namespace: &Namespace, path: &[u8]) -> Result<File, 
 }
 
 fn own_caller() -> Caller {
-    Caller { credentials: Credentials::current(), umask: 0, enforces_modes: false, mount_is_read_only: false }
+    Caller {
+        credentials: Credentials::current(),
+        umask: 0,
+        enforces_modes: false,
+        mount_is_read_only: false,
+    }
 }
 
 fn open_tmpfs(view: &View, options: &MountOptions) -> Result<Made, Refusal> {
@@ -283,8 +376,14 @@ fn open_tmpfs(view: &View, options: &MountOptions) -> Result<Made, Refusal> {
     open_module(view, &spec, options, ModuleSource::None)
 }
 
-fn open_bind(view: &View, namespace: &Namespace, spec: &MountSpec, options: &MountOptions) -> Result<Made, Refusal> {
-    let found = resolve(view, namespace, spec.source.as_bytes(), WalkFlags::FOLLOW).map_err(Refusal::from_errno)?;
+fn open_bind(
+    view: &View,
+    namespace: &Namespace,
+    spec: &MountSpec,
+    options: &MountOptions,
+) -> Result<Made, Refusal> {
+    let found = resolve(view, namespace, spec.source.as_bytes(), WalkFlags::FOLLOW)
+        .map_err(Refusal::from_errno)?;
     let place = found.existing().map_err(Refusal::from_errno)?;
     let mut flags = flags_of(options);
     if let Place::Node { mount, .. } = &place {
@@ -292,7 +391,12 @@ fn open_bind(view: &View, namespace: &Namespace, spec: &MountSpec, options: &Mou
         flags.read_only |= under.read_only;
         flags.default_permissions |= under.default_permissions;
     }
-    Ok(Made { root: root_of(place), flags, filesystem: "bind".into(), options: String::new() })
+    Ok(Made {
+        root: root_of(place),
+        flags,
+        filesystem: "bind".into(),
+        options: String::new(),
+    })
 }
 
 /// What stands where something is hidden: an empty directory, or an empty file.
@@ -301,7 +405,8 @@ fn open_hidden(view: &View, covered: Option<&Place>) -> Result<Made, Refusal> {
     let is_directory = place.kind().map_err(Refusal::from_errno)? == Kind::Directory;
     let mut made = open_tmpfs(view, &MountOptions::default())?;
     if !is_directory && let Root::Node(root) = &made.root {
-        root.create_node(b"hidden", libc::S_IFREG, 0, false, &own_caller()).map_err(Refusal::from_errno)?;
+        root.create_node(b"hidden", libc::S_IFREG, 0, false, &own_caller())
+            .map_err(Refusal::from_errno)?;
         made.root = Root::Node(root.lookup(b"hidden").map_err(Refusal::from_errno)?);
     }
     made.flags.read_only = true;
@@ -327,52 +432,103 @@ fn missing_point(
                     whole.push(b'/');
                 }
                 whole.extend_from_slice(&found.name);
-                Ok((Place::Host { mount: mount.clone(), path: whole }, true))
+                Ok((
+                    Place::Host {
+                        mount: mount.clone(),
+                        path: whole,
+                    },
+                    true,
+                ))
             }
             Place::Node { mount, dentry } => {
                 let made = dentry
                     .create_directory(&found.name, 0o755, &own_caller())
-                    .map_err(|errno| Refusal::from_errno(errno).with_hint("make the mount point first"))?;
-                Ok((Place::Node { mount: mount.clone(), dentry: made }, false))
+                    .map_err(|errno| {
+                        Refusal::from_errno(errno).with_hint("make the mount point first")
+                    })?;
+                Ok((
+                    Place::Node {
+                        mount: mount.clone(),
+                        dentry: made,
+                    },
+                    false,
+                ))
             }
         };
     }
     // The deepest ancestor that exists.
-    let components: Vec<&[u8]> = target.split(|&byte| byte == b'/').filter(|one| !one.is_empty()).collect();
+    let components: Vec<&[u8]> = target
+        .split(|&byte| byte == b'/')
+        .filter(|one| !one.is_empty())
+        .collect();
     for depth in (0..components.len().saturating_sub(1)).rev() {
         let prefix = [b"/", components[..depth].join(&b'/').as_slice()].concat();
-        let Ok(ancestor) = resolve(view, namespace, &prefix, WalkFlags::FOLLOW) else { continue };
-        let Some(place) = ancestor.place else { continue };
+        let Ok(ancestor) = resolve(view, namespace, &prefix, WalkFlags::FOLLOW) else {
+            continue;
+        };
+        let Some(place) = ancestor.place else {
+            continue;
+        };
         let rest = &components[depth..];
         if let Place::Node { mount, dentry } = &place {
             let mut at = dentry.clone();
             for name in rest {
-                at = at.create_directory(name, 0o755, &own_caller()).map_err(Refusal::from_errno)?;
+                at = at
+                    .create_directory(name, 0o755, &own_caller())
+                    .map_err(Refusal::from_errno)?;
             }
-            return Ok((Place::Node { mount: mount.clone(), dentry: at }, false));
+            return Ok((
+                Place::Node {
+                    mount: mount.clone(),
+                    dentry: at,
+                },
+                false,
+            ));
         }
-        let Place::Host { mount, path } = &place else { continue };
+        let Place::Host { mount, path } = &place else {
+            continue;
+        };
         let mut point = path.clone();
         if point != b"/" {
             point.push(b'/');
         }
         point.extend_from_slice(rest[0]);
-        return scaffold(view, namespace, Place::Host { mount: mount.clone(), path: point }, &rest[1..]);
+        return scaffold(
+            view,
+            namespace,
+            Place::Host {
+                mount: mount.clone(),
+                path: point,
+            },
+            &rest[1..],
+        );
     }
     Err(Refusal::from_errno(Errno::NOENT))
 }
 
-fn scaffold(view: &View, namespace: &Arc<Namespace>, point: Place, below: &[&[u8]]) -> Result<(Place, bool), Refusal> {
+fn scaffold(
+    view: &View,
+    namespace: &Arc<Namespace>,
+    point: Place,
+    below: &[&[u8]],
+) -> Result<(Place, bool), Refusal> {
     let made = open_tmpfs(view, &MountOptions::default())?;
-    let Root::Node(root) = &made.root else { return Err(Refusal::from_errno(Errno::IO)) };
+    let Root::Node(root) = &made.root else {
+        return Err(Refusal::from_errno(Errno::IO));
+    };
     let mut at: Arc<Dentry> = root.clone();
     for name in below {
-        at = at.create_directory(name, 0o755, &own_caller()).map_err(Refusal::from_errno)?;
+        at = at
+            .create_directory(name, 0o755, &own_caller())
+            .map_err(Refusal::from_errno)?;
     }
     let mount = Mount::new(NewMount {
         point: Some(point),
         root: made.root,
-        flags: MountFlags { read_only: true, ..made.flags },
+        flags: MountFlags {
+            read_only: true,
+            ..made.flags
+        },
         source: b"none".to_vec(),
         filesystem: "tmpfs".into(),
         options: String::new(),
@@ -384,7 +540,12 @@ fn scaffold(view: &View, namespace: &Arc<Namespace>, point: Place, below: &[&[u8
 }
 
 /// Takes a mount away. `EBUSY` while something of it is open or a working directory, unless `lazy`.
-pub fn unmount(view: &View, namespace: &Namespace, mount: &Arc<Mount>, lazy: bool) -> Result<(), Errno> {
+pub fn unmount(
+    view: &View,
+    namespace: &Namespace,
+    mount: &Arc<Mount>,
+    lazy: bool,
+) -> Result<(), Errno> {
     if !lazy {
         view.collect();
     }
@@ -406,7 +567,9 @@ fn is_busy(view: &View, mount: &Arc<Mount>) -> bool {
     let mut busy = false;
     view.backings.retain(|_, backed| {
         busy |= match &**backed {
-            Backed::File(place @ Place::Node { .. }) => place.mount().id() == mount.id() && place.kind() == Ok(Kind::RegularFile),
+            Backed::File(place @ Place::Node { .. }) => {
+                place.mount().id() == mount.id() && place.kind() == Ok(Kind::RegularFile)
+            }
             other => other.place().mount().id() == mount.id() && matches!(other, Backed::Marker(_)),
         };
         true
@@ -422,5 +585,7 @@ fn is_used(view: &View, root: &Arc<Dentry>) -> bool {
             Root::Host(_) => false,
         })
     };
-    view.all_namespaces().iter().any(|namespace| uses(&namespace.table()))
+    view.all_namespaces()
+        .iter()
+        .any(|namespace| uses(&namespace.table()))
 }

@@ -33,7 +33,12 @@ impl PrivateDirectory {
                 let seed = crate::random_u64() ^ attempt;
                 let path = base.join(format!("view-{}-{:08x}", std::process::id(), seed as u32));
                 match rustix::fs::mkdir(&path, Mode::RWXU) {
-                    Ok(()) => return Ok(Self { path, next: AtomicU64::new(0) }),
+                    Ok(()) => {
+                        return Ok(Self {
+                            path,
+                            next: AtomicU64::new(0),
+                        });
+                    }
                     Err(Errno::EXIST) => {}
                     Err(errno) => {
                         last = errno;
@@ -51,14 +56,19 @@ impl PrivateDirectory {
     }
 
     fn fresh(&self) -> PathBuf {
-        self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+        self.path
+            .join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     /// A link called `name` to `target`.
     pub fn link(&self, name: &[u8], target: &[u8]) -> Result<TemporaryLink, Errno> {
         let directory = self.fresh();
         rustix::fs::mkdir(&directory, Mode::RWXU)?;
-        let name = if name.is_empty() || name.contains(&b'/') { b"program" } else { name };
+        let name = if name.is_empty() || name.contains(&b'/') {
+            b"program"
+        } else {
+            name
+        };
         let link = directory.join(OsStr::from_bytes(name));
         let made = rustix::fs::symlink(target, &link);
         let temporary = TemporaryLink { directory, link };
@@ -93,7 +103,12 @@ impl Drop for TemporaryLink {
 
 fn candidates() -> Vec<PathBuf> {
     let mut all = vec![PathBuf::from("/dev/shm")];
-    all.extend(["XDG_RUNTIME_DIR", "TMPDIR"].iter().filter_map(std::env::var_os).map(PathBuf::from));
+    all.extend(
+        ["XDG_RUNTIME_DIR", "TMPDIR"]
+            .iter()
+            .filter_map(std::env::var_os)
+            .map(PathBuf::from),
+    );
     all.push(PathBuf::from("/tmp"));
     all
 }

@@ -10,21 +10,34 @@ use view_vfs::mount_table::{Mount, MountTable};
 
 /// Is the file of that name in /proc/PID rewritten?
 pub fn is_generated(name: &[u8]) -> bool {
-    matches!(name, b"maps" | b"smaps" | b"mounts" | b"mountinfo" | b"mountstats")
-        || name.strip_prefix(b"fdinfo/").is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    matches!(
+        name,
+        b"maps" | b"smaps" | b"mounts" | b"mountinfo" | b"mountstats"
+    ) || name
+        .strip_prefix(b"fdinfo/")
+        .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 /// The text of /proc/`thread`/`kind` as the task shall see it.
 pub fn text(task: &Task<'_>, thread: u32, kind: &str) -> Result<Vec<u8>, Errno> {
     let path = format!("/proc/{thread}/{kind}");
-    let mut text = std::fs::read(path).map_err(|error| {
-        Errno::from_io_error(&error).unwrap_or(Errno::IO)
-    })?;
+    let mut text =
+        std::fs::read(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     match kind {
         "maps" | "smaps" => Ok(rewrite_maps(task.view, &text)),
-        _ if kind.starts_with("fdinfo/") => Ok(rewrite_fdinfo(task.view, thread, &kind["fdinfo/".len()..], &text)),
+        _ if kind.starts_with("fdinfo/") => Ok(rewrite_fdinfo(
+            task.view,
+            thread,
+            &kind["fdinfo/".len()..],
+            &text,
+        )),
         _ => {
-            for mount in task.table.mounts().iter().filter(|mount| !mount.is_scaffold()) {
+            for mount in task
+                .table
+                .mounts()
+                .iter()
+                .filter(|mount| !mount.is_scaffold())
+            {
                 text.extend(mount_line(&task.table, mount, kind));
             }
             Ok(text)
@@ -53,15 +66,27 @@ fn rewrite_map(view: &View, line: &[u8]) -> Option<Vec<u8>> {
     let (range, permissions, offset) = (fields.next()?, fields.next()?, fields.next()?);
     let (device, inode) = (fields.next()?, fields.next()?);
     let (major, minor) = device.split_once(':')?;
-    let device = make_device(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
-    let identity = Identity { device, inode: inode.parse().ok()? };
+    let device = make_device(
+        u32::from_str_radix(major, 16).ok()?,
+        u32::from_str_radix(minor, 16).ok()?,
+    );
+    let identity = Identity {
+        device,
+        inode: inode.parse().ok()?,
+    };
     let told = line[start..].strip_suffix(b"\n").unwrap_or(&line[start..]);
     let (head, name) = match view.backings.find(identity) {
         Some(backed) => {
             let place = backed.place();
             let attributes = place.attributes().ok()?;
-            let (major, minor) = (rustix::fs::major(attributes.device), rustix::fs::minor(attributes.device));
-            let head = format!("{range} {permissions} {offset} {major:02x}:{minor:02x} {}", attributes.inode);
+            let (major, minor) = (
+                rustix::fs::major(attributes.device),
+                rustix::fs::minor(attributes.device),
+            );
+            let head = format!(
+                "{range} {permissions} {offset} {major:02x}:{minor:02x} {}",
+                attributes.inode
+            );
             (head, crate::names::shown_path(&place))
         }
         None => (text.trim_end().to_owned(), view.alias(identity, told)?),
@@ -78,10 +103,18 @@ fn rewrite_map(view: &View, line: &[u8]) -> Option<Vec<u8>> {
 
 /// /proc/PID/fdinfo/N: the mount id and inode number of the object that the view shows.
 fn rewrite_fdinfo(view: &View, thread: u32, descriptor: &str, text: &[u8]) -> Vec<u8> {
-    let Ok(stat) = rustix::fs::stat(format!("/proc/{thread}/fd/{descriptor}")) else { return text.to_vec() };
-    let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+    let Ok(stat) = rustix::fs::stat(format!("/proc/{thread}/fd/{descriptor}")) else {
+        return text.to_vec();
+    };
+    let identity = Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    };
     let (mount, inode) = match view.backings.find(identity).map(|object| object.place()) {
-        Some(place) => (place.mount().clone(), place.attributes().map_or(stat.st_ino, |known| known.inode)),
+        Some(place) => (
+            place.mount().clone(),
+            place.attributes().map_or(stat.st_ino, |known| known.inode),
+        ),
         None => match view.alias_mount(identity) {
             Some(mount) => (mount, stat.st_ino),
             None => return text.to_vec(),
@@ -103,7 +136,11 @@ fn rewrite_fdinfo(view: &View, thread: u32, descriptor: &str, text: &[u8]) -> Ve
 fn option_text(mount: &Mount) -> String {
     let flags = mount.flags();
     let mut text = String::from(if flags.read_only { "ro" } else { "rw" });
-    for (set, word) in [(flags.no_suid, "nosuid"), (flags.no_dev, "nodev"), (flags.no_exec, "noexec")] {
+    for (set, word) in [
+        (flags.no_suid, "nosuid"),
+        (flags.no_dev, "nodev"),
+        (flags.no_exec, "noexec"),
+    ] {
         if set {
             text.push(',');
             text.push_str(word);
@@ -115,22 +152,44 @@ fn option_text(mount: &Mount) -> String {
 
 /// One mount's line in mounts, mountinfo or mountstats.
 fn mount_line(table: &MountTable, mount: &std::sync::Arc<Mount>, kind: &str) -> Vec<u8> {
-    let target = mount.point().map(|point| point.view_path()).unwrap_or_else(|| b"/".to_vec());
+    let target = mount
+        .point()
+        .map(|point| point.view_path())
+        .unwrap_or_else(|| b"/".to_vec());
     let target = crate::names::escape_octal(&target);
     let source = crate::names::escape_octal(mount.source());
     let options = option_text(mount);
     let own = mount.options();
-    let with_own = if own.is_empty() { options.clone() } else { format!("{options},{own}") };
+    let with_own = if own.is_empty() {
+        options.clone()
+    } else {
+        format!("{options},{own}")
+    };
     match kind {
         "mountinfo" => {
             let parent = mount.point().map_or(0, |point| point.mount().id());
-            let parent = if parent == table.root().id() { host_root_id() } else { parent };
-            let device = mount.root_place().attributes().map(|attributes| attributes.device).unwrap_or(0);
+            let parent = if parent == table.root().id() {
+                host_root_id()
+            } else {
+                parent
+            };
+            let device = mount
+                .root_place()
+                .attributes()
+                .map(|attributes| attributes.device)
+                .unwrap_or(0);
             let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
             let superblock = if own.is_empty() {
-                if mount.flags().read_only { "ro".to_owned() } else { "rw".to_owned() }
+                if mount.flags().read_only {
+                    "ro".to_owned()
+                } else {
+                    "rw".to_owned()
+                }
             } else {
-                format!("{},{own}", if mount.flags().read_only { "ro" } else { "rw" })
+                format!(
+                    "{},{own}",
+                    if mount.flags().read_only { "ro" } else { "rw" }
+                )
             };
             let head = format!("{} {parent} {major}:{minor} / ", mount.id());
             [

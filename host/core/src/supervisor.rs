@@ -50,12 +50,18 @@ pub fn host_abilities() -> HostAbilities {
         .and_then(|own| pidfd_getfd(&own, 2, PidfdGetfdFlags::empty()))
         // A closed stderr is no refusal.
         .map_or_else(|errno| errno == rustix::io::Errno::BADF, |_| true);
-    HostAbilities { can_get_descriptors }
+    HostAbilities {
+        can_get_descriptors,
+    }
 }
 
 /// The caller's own directory, by its name: a mount on it or above it is to hold for the command too.
 fn entered_again(spec: &ViewSpec) -> Option<PathBuf> {
-    if spec.mounts.is_empty() { None } else { std::env::current_dir().ok() }
+    if spec.mounts.is_empty() {
+        None
+    } else {
+        std::env::current_dir().ok()
+    }
 }
 
 /// Does a seccomp profile refuse what a view can't do without? The quick part of `view doctor`.
@@ -79,21 +85,32 @@ pub fn run(plan: Plan) -> Result<i32, StartError> {
         runtime::bind(&directory, plan.spec.name.as_deref()).map_err(StartError::Socket)?;
     let cookie = random_u64();
     let mut variables = plan.environment.clone();
-    for (key, value) in plan.spec.environment.iter().cloned().chain(environment(&name, &path)) {
+    for (key, value) in plan
+        .spec
+        .environment
+        .iter()
+        .cloned()
+        .chain(environment(&name, &path))
+    {
         variables.retain(|(known, _)| *known != key);
         variables.push((key, value));
     }
     let command = Command {
         arguments: plan.spec.command.clone(),
         environment: variables,
-        directory: plan.spec.directory.clone().or_else(|| entered_again(&plan.spec)),
+        directory: plan
+            .spec
+            .directory
+            .clone()
+            .or_else(|| entered_again(&plan.spec)),
     };
     let socket = path.clone();
-    let result = launch::run_in_new_view(&command, &filter_for(cookie), cookie, move |supervised| {
-        let code = supervise(&plan, name, cookie, (socket.clone(), listener), supervised);
-        let _ = std::fs::remove_file(&socket);
-        code
-    });
+    let result =
+        launch::run_in_new_view(&command, &filter_for(cookie), cookie, move |supervised| {
+            let code = supervise(&plan, name, cookie, (socket.clone(), listener), supervised);
+            let _ = std::fs::remove_file(&socket);
+            code
+        });
     if result.is_err() {
         let _ = std::fs::remove_file(&path);
     }
@@ -109,8 +126,10 @@ fn supervise(
 ) -> i32 {
     // Modes of creating calls are computed here: see view-vfs, host_ops.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let page_cache =
-        PageCache::new(PageCacheOptions { budget_bytes: plan.spec.cache_size_bytes, spool_directories: Vec::new() });
+    let page_cache = PageCache::new(PageCacheOptions {
+        budget_bytes: plan.spec.cache_size_bytes,
+        spool_directories: Vec::new(),
+    });
     let view = match View::new(
         name,
         cookie,
@@ -122,7 +141,10 @@ fn supervise(
     ) {
         Ok(view) => view,
         Err(errno) => {
-            crate::say(&format!("cannot make a private directory: {}", Refusal::from_errno(errno)));
+            crate::say(&format!(
+                "cannot make a private directory: {}",
+                Refusal::from_errno(errno)
+            ));
             return EXIT_VIEW_FAILED;
         }
     };
@@ -131,10 +153,19 @@ fn supervise(
     code
 }
 
-fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListener), supervised: Supervised) -> i32 {
+fn serve(
+    plan: &Plan,
+    view: &Arc<View>,
+    (socket, listener): (PathBuf, UnixListener),
+    supervised: Supervised,
+) -> i32 {
     for mount in &plan.spec.mounts {
         if let Err(refusal) = mounting::mount(view, &view.namespace, mount) {
-            crate::say(&format!("cannot mount {} on {}: {refusal}", mount.source.display(), mount.target.display()));
+            crate::say(&format!(
+                "cannot mount {} on {}: {refusal}",
+                mount.source.display(),
+                mount.target.display()
+            ));
             if let Some(hint) = &refusal.hint {
                 eprintln!("  hint: {hint}");
             }
@@ -157,7 +188,9 @@ fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListen
         socket,
         command: plan.spec.command.clone(),
         command_pid: started.command,
-        started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+        started_unix_s: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs()),
         entered: entered.clone(),
     };
     let threads = intercept::serve(view.clone(), started.listener.clone(), Box::new(|| {}))
@@ -169,7 +202,10 @@ fn serve(plan: &Plan, view: &Arc<View>, (socket, listener): (PathBuf, UnixListen
     }
     let reaper = started.release();
     while let Event::CommandEnded { code, others } = reaper.next_event() {
-        view.say(LogLevel::Debug, &format!("the command ended with {code}, others left: {others}"));
+        view.say(
+            LogLevel::Debug,
+            &format!("the command ended with {code}, others left: {others}"),
+        );
     }
     // Processes that entered are not the reaper's; they are served to their end.
     while entered.load(Ordering::Acquire) > 0 {

@@ -86,7 +86,14 @@ impl<'v> Task<'v> {
     pub fn new(view: &'v View, listener: &'v Listener, call: Notification) -> Self {
         let namespace = view.namespace_of(call.tid);
         let table = namespace.table();
-        Self { view, listener, call, namespace, table, status: OnceCell::new() }
+        Self {
+            view,
+            listener,
+            call,
+            namespace,
+            table,
+            status: OnceCell::new(),
+        }
     }
 
     /// Argument `index` as a 64-bit value (an address or a length).
@@ -127,7 +134,8 @@ impl<'v> Task<'v> {
 
     /// A soft limit, from /proc/TID/limits.
     fn soft_limit(&self, name: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/limits", self.call.tid)).unwrap_or_default();
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/limits", self.call.tid)).unwrap_or_default();
         text.lines()
             .find_map(|line| line.strip_prefix(name))
             .and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok())
@@ -140,14 +148,22 @@ impl<'v> Task<'v> {
         if self.status().descriptor_slots < limit {
             return false;
         }
-        let Ok(used) = std::fs::read_dir(format!("/proc/{}/fd", self.call.tid)) else { return false };
-        let below = used.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+        let Ok(used) = std::fs::read_dir(format!("/proc/{}/fd", self.call.tid)) else {
+            return false;
+        };
+        let below = used
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
         below.filter(|&number| number < limit).count() as u64 >= limit
     }
 
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
     pub fn commit(&self) -> Result<(), Errno> {
-        if self.listener.is_waiting(self.call.id) { Ok(()) } else { Err(Errno::SRCH) }
+        if self.listener.is_waiting(self.call.id) {
+            Ok(())
+        } else {
+            Err(Errno::SRCH)
+        }
     }
 
     fn status(&self) -> &Status {
@@ -156,12 +172,18 @@ impl<'v> Task<'v> {
 
     /// Who asks, for checks and creation.
     pub fn asker(&self) -> Asker {
-        Asker { credentials: self.credentials(), umask: 0 }
+        Asker {
+            credentials: self.credentials(),
+            umask: 0,
+        }
     }
 
     /// Who creates: with the caller's umask.
     pub fn creator(&self) -> Asker {
-        Asker { credentials: self.credentials(), umask: self.status().umask }
+        Asker {
+            credentials: self.credentials(),
+            umask: self.status().umask,
+        }
     }
 
     fn credentials(&self) -> Credentials {
@@ -208,12 +230,14 @@ impl<'v> Task<'v> {
 
     /// Is the descriptor opened with O_PATH?
     pub fn is_path_only(&self, descriptor: i32) -> bool {
-        self.descriptor_flags(descriptor).is_some_and(|flags| flags & libc::O_PATH != 0)
+        self.descriptor_flags(descriptor)
+            .is_some_and(|flags| flags & libc::O_PATH != 0)
     }
 
     /// The open flags of a descriptor, as fcntl(F_GETFL) tells them.
     pub fn descriptor_flags(&self, descriptor: i32) -> Option<i32> {
-        let text = std::fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", self.call.tid)).ok()?;
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", self.call.tid)).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
         i32::from_str_radix(line.trim(), 8).ok()
     }
@@ -238,7 +262,10 @@ impl<'v> Task<'v> {
         {
             return Ok(backed.place());
         }
-        Ok(Place::Host { mount: self.table.root().clone(), path })
+        Ok(Place::Host {
+            mount: self.table.root().clone(),
+            path,
+        })
     }
 
     /// Where a path relative to `directory` (AT_FDCWD or a descriptor) begins.
@@ -251,7 +278,11 @@ impl<'v> Task<'v> {
         }
         match self.place_at_link(&self.descriptor_link(directory)) {
             Err(Errno::NOENT) => Err(Errno::BADF),
-            Ok(place @ Place::Host { .. }) if place.host_path().is_some_and(|path| path.first() != Some(&b'/')) => {
+            Ok(place @ Place::Host { .. })
+                if place
+                    .host_path()
+                    .is_some_and(|path| path.first() != Some(&b'/')) =>
+            {
                 Err(Errno::NOTDIR)
             }
             other => other,
@@ -277,9 +308,14 @@ impl<'v> Task<'v> {
         if !self.view.abilities.can_get_descriptors {
             return Err(Errno::NOSYS);
         }
-        let process = rustix::process::Pid::from_raw(self.status().process as i32).ok_or(Errno::SRCH)?;
+        let process =
+            rustix::process::Pid::from_raw(self.status().process as i32).ok_or(Errno::SRCH)?;
         let pidfd = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
-        rustix::process::pidfd_getfd(&pidfd, descriptor, rustix::process::PidfdGetfdFlags::empty())
+        rustix::process::pidfd_getfd(
+            &pidfd,
+            descriptor,
+            rustix::process::PidfdGetfdFlags::empty(),
+        )
     }
 
     /// Thread group id.
@@ -315,7 +351,14 @@ impl WalkContext for Task<'_> {
 }
 
 fn read_status(thread: u32) -> Status {
-    let mut status = Status { process: thread, descriptor_slots: 0, umask: 0o022, uid: 0, gid: 0, groups: Vec::new() };
+    let mut status = Status {
+        process: thread,
+        descriptor_slots: 0,
+        umask: 0o022,
+        uid: 0,
+        gid: 0,
+        groups: Vec::new(),
+    };
     let path = format!("/proc/{thread}/status");
     let Ok(file) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
         return status;
@@ -324,17 +367,39 @@ fn read_status(thread: u32) -> Status {
     let count = rustix::io::read(&file, &mut buffer).unwrap_or(0);
     let text = String::from_utf8_lossy(&buffer[..count]);
     for line in text.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
         let mut numbers = value.split_ascii_whitespace();
         match key {
-            "Tgid" => status.process = numbers.next().and_then(|n| n.parse().ok()).unwrap_or(thread),
-            "Umask" => {
-                status.umask = numbers.next().and_then(|n| u32::from_str_radix(n, 8).ok()).unwrap_or(0o022);
+            "Tgid" => {
+                status.process = numbers
+                    .next()
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(thread)
             }
-            "FDSize" => status.descriptor_slots = numbers.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+            "Umask" => {
+                status.umask = numbers
+                    .next()
+                    .and_then(|n| u32::from_str_radix(n, 8).ok())
+                    .unwrap_or(0o022);
+            }
+            "FDSize" => {
+                status.descriptor_slots = numbers.next().and_then(|n| n.parse().ok()).unwrap_or(0)
+            }
             // real, effective, saved, file system: the last one counts for files.
-            "Uid" => status.uid = numbers.nth(3).and_then(|n| n.parse().ok()).unwrap_or(status.uid),
-            "Gid" => status.gid = numbers.nth(3).and_then(|n| n.parse().ok()).unwrap_or(status.gid),
+            "Uid" => {
+                status.uid = numbers
+                    .nth(3)
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(status.uid)
+            }
+            "Gid" => {
+                status.gid = numbers
+                    .nth(3)
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(status.gid)
+            }
             "Groups" => status.groups = numbers.filter_map(|n| n.parse().ok()).collect(),
             _ => {}
         }
@@ -344,7 +409,11 @@ fn read_status(thread: u32) -> Status {
 
 fn status_number(id: u32, wanted: &str) -> Option<u32> {
     let text = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(wanted))?.trim().parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix(wanted))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The thread group of a thread, if it lives.
@@ -360,5 +429,8 @@ pub fn parent_of(process: u32) -> Option<u32> {
 /// Attributes of a host object by path, not following a link (for messages and checks).
 pub fn host_identity(path: &[u8]) -> Option<Identity> {
     let stat = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(Identity { device: stat.st_dev, inode: stat.st_ino })
+    Some(Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
 }

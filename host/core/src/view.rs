@@ -14,8 +14,8 @@ use crate::private_directory::PrivateDirectory;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::backing::Backings;
 use view_vfs::marker::Markers;
@@ -46,9 +46,13 @@ impl OpenDirectory {
     /// The directory, by its present name.
     pub fn place(&self) -> Place {
         if let (Place::Host { mount, .. }, Some(object)) = (&self.place, &self.object)
-            && let Ok(path) = rustix::fs::readlink(format!("/proc/self/fd/{}", object.as_raw_fd()), Vec::new())
+            && let Ok(path) =
+                rustix::fs::readlink(format!("/proc/self/fd/{}", object.as_raw_fd()), Vec::new())
         {
-            return Place::Host { mount: mount.clone(), path: path.into_bytes() };
+            return Place::Host {
+                mount: mount.clone(),
+                path: path.into_bytes(),
+            };
         }
         self.place.clone()
     }
@@ -162,7 +166,9 @@ impl View {
 
     /// Is the view still equal to the host, so that every call may go on as it is?
     pub fn is_idle(&self) -> bool {
-        self.backings.is_empty() && self.namespaces.read().is_empty() && self.namespace.table().is_empty()
+        self.backings.is_empty()
+            && self.namespaces.read().is_empty()
+            && self.namespace.table().is_empty()
     }
 
     /// Makes `process` the root of a child namespace.
@@ -193,20 +199,33 @@ impl View {
     /// All namespaces.
     pub fn all_namespaces(&self) -> Vec<Arc<Namespace>> {
         let mut all = vec![self.namespace.clone()];
-        all.extend(self.namespaces.read().iter().map(|(_, namespace)| namespace.clone()));
+        all.extend(
+            self.namespaces
+                .read()
+                .iter()
+                .map(|(_, namespace)| namespace.clone()),
+        );
         all
     }
 
     /// Remembers what a marker stands for.
     pub fn register_marker(&self, identity: Identity, place: Place) {
-        let object = place.host_path().and_then(|path| view_vfs::host_ops::open_path(path).ok());
-        let directory = OpenDirectory { place, object, position: Mutex::new(0) };
-        self.backings.register(identity, Arc::new(Backed::Marker(directory)));
+        let object = place
+            .host_path()
+            .and_then(|path| view_vfs::host_ops::open_path(path).ok());
+        let directory = OpenDirectory {
+            place,
+            object,
+            position: Mutex::new(0),
+        };
+        self.backings
+            .register(identity, Arc::new(Backed::Marker(directory)));
     }
 
     /// Remembers what a file stands for.
     pub fn register_file(&self, identity: Identity, place: Place) {
-        self.backings.register(identity, Arc::new(Backed::File(place)));
+        self.backings
+            .register(identity, Arc::new(Backed::File(place)));
         if self.backings.len() >= 512 && self.backings.len().is_multiple_of(256) {
             self.collect();
         }
@@ -243,7 +262,9 @@ impl View {
     /// What `text`, the name that Linux tells for a file, is called in the view, if it was reached through a mount.
     pub fn alias(&self, identity: Identity, text: &[u8]) -> Option<Vec<u8>> {
         let mount = self.aliases.lock().get(&identity)?.clone();
-        let Root::Host(root) = mount.root() else { return None };
+        let Root::Host(root) = mount.root() else {
+            return None;
+        };
         let rest = text.strip_prefix(root.as_slice())?;
         let mut name = mount.point()?.view_path();
         if !rest.is_empty() && !rest.starts_with(b"/") && root != b"/" {
@@ -292,7 +313,8 @@ impl View {
                 assumed.remove(&process);
             }
         }
-        self.has_assumed_directories.store(!assumed.is_empty(), Ordering::Release);
+        self.has_assumed_directories
+            .store(!assumed.is_empty(), Ordering::Release);
     }
 
     /// Removes what the view made for itself on the host; its last act.

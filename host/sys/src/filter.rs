@@ -40,7 +40,12 @@ const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const X32_BIT: u32 = 0x4000_0000;
 
 fn statement(code: u16, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt: 0, jf: 0, k }
+    libc::sock_filter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 fn branch(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
@@ -156,7 +161,11 @@ impl FilterProgram {
                 flags,
                 &program as *const libc::sock_fprog,
             );
-            if result < 0 { Err(last_errno()) } else { Ok(OwnedFd::from_raw_fd(result as i32)) }
+            if result < 0 {
+                Err(last_errno())
+            } else {
+                Ok(OwnedFd::from_raw_fd(result as i32))
+            }
         }
     }
 }
@@ -172,7 +181,11 @@ mod tests {
             4 => arch,
             _ => {
                 let argument = arguments[(offset as usize - 16) / 8];
-                if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
+                if offset.is_multiple_of(8) {
+                    argument as u32
+                } else {
+                    (argument >> 32) as u32
+                }
             }
         };
         let (mut at, mut accumulator) = (0usize, 0u32);
@@ -214,7 +227,11 @@ mod tests {
                 200 => ERRNO | libc::EPERM as u32,
                 _ => ALLOW,
             };
-            assert_eq!(decide(&program, AUDIT_ARCH_X86_64, number, [0, 0, 0, 0, 0, 110]), want, "{number}");
+            assert_eq!(
+                decide(&program, AUDIT_ARCH_X86_64, number, [0, 0, 0, 0, 0, 110]),
+                want,
+                "{number}"
+            );
         }
         assert!(program.instruction_count() < 4096);
     }
@@ -224,10 +241,27 @@ mod tests {
         let program = sample();
         let cookie = [0, 0, 0, 0, 0, 0x1234_5678_9abc_def0];
         assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 257, cookie), ALLOW);
-        assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 257, [0, 0, 0, 0, 0, 0x9abc_def0]), NOTIFY);
-        assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 44, [0, 0, 0, 0, 0, 16]), ALLOW);
-        assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 157, [4, 0, 0, 0, 0, 0]), NOTIFY);
-        assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 157, [15, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(
+            decide(
+                &program,
+                AUDIT_ARCH_X86_64,
+                257,
+                [0, 0, 0, 0, 0, 0x9abc_def0]
+            ),
+            NOTIFY
+        );
+        assert_eq!(
+            decide(&program, AUDIT_ARCH_X86_64, 44, [0, 0, 0, 0, 0, 16]),
+            ALLOW
+        );
+        assert_eq!(
+            decide(&program, AUDIT_ARCH_X86_64, 157, [4, 0, 0, 0, 0, 0]),
+            NOTIFY
+        );
+        assert_eq!(
+            decide(&program, AUDIT_ARCH_X86_64, 157, [15, 0, 0, 0, 0, 0]),
+            ALLOW
+        );
     }
 
     #[test]
@@ -236,8 +270,14 @@ mod tests {
         let enosys = ERRNO | libc::ENOSYS as u32;
         assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 300, [0; 6]), enosys);
         assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 9999, [0; 6]), enosys);
-        assert_eq!(decide(&program, AUDIT_ARCH_X86_64, X32_BIT | 2, [0; 6]), enosys);
-        assert_eq!(decide(&program, AUDIT_ARCH_X86_64, u32::MAX, [0; 6]), enosys);
+        assert_eq!(
+            decide(&program, AUDIT_ARCH_X86_64, X32_BIT | 2, [0; 6]),
+            enosys
+        );
+        assert_eq!(
+            decide(&program, AUDIT_ARCH_X86_64, u32::MAX, [0; 6]),
+            enosys
+        );
         assert_eq!(decide(&program, 0x4000_0003, 5, [0; 6]), enosys);
     }
 }

@@ -27,6 +27,8 @@ pub mod socket;
 
 /// The error number of the last failed libc call of this thread.
 pub(crate) fn last_errno() -> rustix::io::Errno {
-    let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    let code = std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO);
     rustix::io::Errno::from_raw_os_error(code)
 }

@@ -12,7 +12,11 @@ const PAGE: usize = 4096;
 
 /// Reads `buffer.len()` bytes or fails with `EFAULT`.
 pub fn read_exact(tid: u32, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
-    if read(tid, address, buffer)? == buffer.len() { Ok(()) } else { Err(Errno::FAULT) }
+    if read(tid, address, buffer)? == buffer.len() {
+        Ok(())
+    } else {
+        Err(Errno::FAULT)
+    }
 }
 
 /// Reads up to `buffer.len()` bytes; the count is short when the range leaves mapped memory.
@@ -20,14 +24,24 @@ pub fn read(tid: u32, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
     if buffer.is_empty() {
         return Ok(0);
     }
-    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let remote = libc::iovec { iov_base: address as usize as *mut libc::c_void, iov_len: buffer.len() };
+    let local = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as usize as *mut libc::c_void,
+        iov_len: buffer.len(),
+    };
     // WHY UNSAFE: process_vm_readv has no safe wrapper.
     // SAFETY:
     // 1. `local` names `buffer`, which is exclusively ours and `buffer.len()` bytes long.
     // 2. `remote` is never dereferenced here; the kernel checks it and returns EFAULT.
     let count = unsafe { libc::process_vm_readv(tid as i32, &local, 1, &remote, 1, 0) };
-    if count < 0 { Err(last_errno()) } else { Ok(count as usize) }
+    if count < 0 {
+        Err(last_errno())
+    } else {
+        Ok(count as usize)
+    }
 }
 
 /// Writes all of `data` or fails with `EFAULT`.
@@ -35,8 +49,14 @@ pub fn write(tid: u32, address: u64, data: &[u8]) -> Result<(), Errno> {
     if data.is_empty() {
         return Ok(());
     }
-    let local = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
-    let remote = libc::iovec { iov_base: address as usize as *mut libc::c_void, iov_len: data.len() };
+    let local = libc::iovec {
+        iov_base: data.as_ptr().cast_mut().cast(),
+        iov_len: data.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as usize as *mut libc::c_void,
+        iov_len: data.len(),
+    };
     // WHY UNSAFE: process_vm_writev has no safe wrapper.
     // SAFETY:
     // 1. `local` is only read by the kernel, and names `data`.

@@ -62,12 +62,25 @@ impl Listener {
     }
 
     fn send(&self, id: u64, value: i64, error: i32, flags: u32) -> Result<(), Errno> {
-        let mut response = libc::seccomp_notif_resp { id, val: value, error, flags };
+        let mut response = libc::seccomp_notif_resp {
+            id,
+            val: value,
+            error,
+            flags,
+        };
         // SAFETY: `response` is a live struct of the size the ioctl number encodes; the kernel only reads it.
         let result = unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &mut response)
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SEND,
+                &mut response,
+            )
         };
-        if result < 0 { Err(last_errno()) } else { Ok(()) }
+        if result < 0 {
+            Err(last_errno())
+        } else {
+            Ok(())
+        }
     }
 
     /// Answers with a return value. `ENOENT`: the tracee is gone or was interrupted.
@@ -90,7 +103,11 @@ impl Listener {
         let mut id = id;
         // SAFETY: the ioctl reads one u64 from a live variable.
         unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &mut id) == 0
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
+                &mut id,
+            ) == 0
         }
     }
 
@@ -102,7 +119,12 @@ impl Listener {
         descriptor: BorrowedFd<'_>,
         close_on_exec: bool,
     ) -> Result<(), Errno> {
-        match self.add(id, descriptor, close_on_exec, libc::SECCOMP_ADDFD_FLAG_SEND as u32) {
+        match self.add(
+            id,
+            descriptor,
+            close_on_exec,
+            libc::SECCOMP_ADDFD_FLAG_SEND as u32,
+        ) {
             Ok(_) => Ok(()),
             Err(Errno::INVAL) => {
                 let number = self.add(id, descriptor, close_on_exec, 0)?;
@@ -125,13 +147,25 @@ impl Listener {
             flags,
             srcfd: descriptor.as_raw_fd() as u32,
             newfd: 0,
-            newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
+            newfd_flags: if close_on_exec {
+                libc::O_CLOEXEC as u32
+            } else {
+                0
+            },
         };
         // SAFETY: `request` is a live struct of the size the ioctl number encodes; the kernel only reads it.
         let result = unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &mut request)
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ADDFD,
+                &mut request,
+            )
         };
-        if result < 0 { Err(last_errno()) } else { Ok(result) }
+        if result < 0 {
+            Err(last_errno())
+        } else {
+            Ok(result)
+        }
     }
 
     /// Asks the kernel to wake a receiver on the CPU of the tracee (kernel 6.6). `false`: not supported.

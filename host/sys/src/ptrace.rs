@@ -229,7 +229,14 @@ fn classify(status: i32) -> Stop {
 /// traced, for which the kernel says `ESRCH`.
 pub fn is_refused() -> bool {
     // SAFETY: PTRACE_CONT takes no pointer, and this process is no tracee of its own, so nothing happens.
-    let result = unsafe { libc::ptrace(libc::PTRACE_CONT, std::process::id() as libc::pid_t, 0usize, 0usize) };
+    let result = unsafe {
+        libc::ptrace(
+            libc::PTRACE_CONT,
+            std::process::id() as libc::pid_t,
+            0usize,
+            0usize,
+        )
+    };
     result < 0 && crate::last_errno() != rustix::io::Errno::SRCH
 }
 

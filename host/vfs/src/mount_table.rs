@@ -6,10 +6,10 @@
 //! Lock order: `Namespace::writer` before `Namespace::current`; nothing else is locked under either. `Mount::flags` is a
 //! leaf.
 
-use rustix::io::Errno;
 use crate::object::Dentry;
 use crate::place::Place;
 use parking_lot::{Mutex, RwLock};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,11 +84,14 @@ impl Mount {
     /// Makes a mount; it is in no table yet.
     pub fn new(new: NewMount) -> Arc<Self> {
         // Options change what calls do, so Linux can't be left to do them.
-        let transparent = new.flags == MountFlags::default() && match (&new.point, &new.root) {
-            (None, Root::Host(root)) => root == b"/",
-            (Some(point @ Place::Host { path, .. }), Root::Host(root)) => point.is_plain_host() && path == root,
-            _ => false,
-        };
+        let transparent = new.flags == MountFlags::default()
+            && match (&new.point, &new.root) {
+                (None, Root::Host(root)) => root == b"/",
+                (Some(point @ Place::Host { path, .. }), Root::Host(root)) => {
+                    point.is_plain_host() && path == root
+                }
+                _ => false,
+            };
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             point: new.point,
@@ -155,8 +158,14 @@ impl Mount {
     /// The root as a place.
     pub fn root_place(self: &Arc<Self>) -> Place {
         match &self.root {
-            Root::Host(path) => Place::Host { mount: self.clone(), path: path.clone() },
-            Root::Node(dentry) => Place::Node { mount: self.clone(), dentry: dentry.clone() },
+            Root::Host(path) => Place::Host {
+                mount: self.clone(),
+                path: path.clone(),
+            },
+            Root::Node(dentry) => Place::Node {
+                mount: self.clone(),
+                dentry: dentry.clone(),
+            },
         }
     }
 }
@@ -171,9 +180,11 @@ enum Point {
 fn point_of(place: &Place) -> Point {
     match place {
         Place::Host { mount, path } => Point::Host(mount.id(), path.clone()),
-        Place::Node { mount, dentry } => {
-            Point::Node(mount.id(), dentry.instance().device(), dentry.inode().number().0)
-        }
+        Place::Node { mount, dentry } => Point::Node(
+            mount.id(),
+            dentry.instance().device(),
+            dentry.inode().number().0,
+        ),
     }
 }
 
@@ -190,7 +201,12 @@ pub struct MountTable {
 
 impl MountTable {
     fn new(root: Arc<Mount>) -> Self {
-        Self { root, mounts: Vec::new(), by_point: HashMap::new(), host_points: Vec::new() }
+        Self {
+            root,
+            mounts: Vec::new(),
+            by_point: HashMap::new(),
+            host_points: Vec::new(),
+        }
     }
 
     /// The root mount.
@@ -258,7 +274,10 @@ impl MountTable {
 
     /// Is something mounted on a place of this mount?
     pub fn is_parent(&self, mount: &Arc<Mount>) -> bool {
-        self.mounts.iter().any(|one| one.point().is_some_and(|point| point.mount().id() == mount.id()))
+        self.mounts.iter().any(|one| {
+            one.point()
+                .is_some_and(|point| point.mount().id() == mount.id())
+        })
     }
 
     /// Is some mount's root or point this place (rename and rmdir then fail with `EBUSY`)?
@@ -379,7 +398,10 @@ impl Namespace {
         // A scaffold that held nothing else goes with its mount.
         if let Some(under) = mount.point().map(|point| point.mount().clone()) {
             let others = table.mounts.iter().any(|one| {
-                one.id() != mount.id() && one.point().is_some_and(|point| point.mount().id() == under.id())
+                one.id() != mount.id()
+                    && one
+                        .point()
+                        .is_some_and(|point| point.mount().id() == under.id())
             });
             if under.is_scaffold() && !others {
                 removed.push(under);

@@ -93,7 +93,8 @@ impl Place {
         match self {
             // As Linux tells the name of a directory that it has removed.
             Place::Host { path, .. } => {
-                path.ends_with(b" (deleted)") && crate::host_ops::attributes(path) == Err(Errno::NOENT)
+                path.ends_with(b" (deleted)")
+                    && crate::host_ops::attributes(path) == Err(Errno::NOENT)
             }
             Place::Node { dentry, .. } => dentry.is_deleted(),
         }
@@ -107,12 +108,22 @@ impl Place {
         match self {
             Place::Host { mount, path } => {
                 let end = path.iter().rposition(|&byte| byte == b'/')?;
-                let parent = if end == 0 { b"/".to_vec() } else { path[..end].to_vec() };
-                Some(Place::Host { mount: mount.clone(), path: parent })
+                let parent = if end == 0 {
+                    b"/".to_vec()
+                } else {
+                    path[..end].to_vec()
+                };
+                Some(Place::Host {
+                    mount: mount.clone(),
+                    path: parent,
+                })
             }
             Place::Node { mount, dentry } => {
                 let parent = dentry.parent()?;
-                Some(Place::Node { mount: mount.clone(), dentry: parent })
+                Some(Place::Node {
+                    mount: mount.clone(),
+                    dentry: parent,
+                })
             }
         }
     }
@@ -138,7 +149,10 @@ impl Place {
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        Place::Host { mount: mount.clone(), path }
+        Place::Host {
+            mount: mount.clone(),
+            path,
+        }
     }
 }
 

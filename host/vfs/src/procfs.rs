@@ -20,7 +20,10 @@ pub fn split_task(path: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 fn number_and_rest(text: &[u8]) -> Option<(u32, &[u8])> {
-    let end = text.iter().position(|&byte| byte == b'/').unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|&byte| byte == b'/')
+        .unwrap_or(text.len());
     let number = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
     Some((number, text.get(end + 1..).unwrap_or_default()))
 }
@@ -49,6 +52,9 @@ mod tests {
         assert!(!is_magic_link(b"/proc/12/fd"));
         assert!(!is_magic_link(b"/proc/self"));
         assert!(!is_magic_link(b"/proc/12/fdinfo/3"));
-        assert_eq!(split_task(b"/proc/12/task/13/maps"), Some((13, &b"maps"[..])));
+        assert_eq!(
+            split_task(b"/proc/12/task/13/maps"),
+            Some((13, &b"maps"[..]))
+        );
     }
 }

@@ -9,11 +9,11 @@
 //!
 //! References: path_resolution(7), openat2(2), fs/namei.c.
 
-use rustix::io::Errno;
-use crate::mount_table::MountTable;
 use crate::attributes::Kind;
+use crate::mount_table::MountTable;
 use crate::place::Place;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use std::sync::Arc;
 
 /// Most symbolic links that one walk may follow (path_resolution(7)).
@@ -67,9 +67,16 @@ impl WalkFlags {
         in_root: false,
     };
     /// Follow all links but one in the last component.
-    pub const NO_FOLLOW: WalkFlags = WalkFlags { follow: false, ..Self::FOLLOW };
+    pub const NO_FOLLOW: WalkFlags = WalkFlags {
+        follow: false,
+        ..Self::FOLLOW
+    };
     /// For creating or removing a name.
-    pub const PARENT: WalkFlags = WalkFlags { follow: false, parent: true, ..Self::FOLLOW };
+    pub const PARENT: WalkFlags = WalkFlags {
+        follow: false,
+        parent: true,
+        ..Self::FOLLOW
+    };
 }
 
 /// The last component of a path.
@@ -128,7 +135,10 @@ pub struct Walk<'a> {
 
 enum Step {
     Arrived(Place),
-    Missing { parent: Place, name: Vec<u8> },
+    Missing {
+        parent: Place,
+        name: Vec<u8>,
+    },
     Link(Vec<u8>),
     /// A magic link: it jumps.
     Jump(Place),
@@ -138,7 +148,12 @@ enum Step {
 
 impl<'a> Walk<'a> {
     /// Prepares a walk. `start` is the directory that relative paths begin at.
-    pub fn new(table: Arc<MountTable>, caller: &'a dyn WalkContext, flags: WalkFlags, start: &Place) -> Self {
+    pub fn new(
+        table: Arc<MountTable>,
+        caller: &'a dyn WalkContext,
+        flags: WalkFlags,
+        start: &Place,
+    ) -> Self {
         let root = if flags.beneath || flags.in_root {
             start.clone()
         } else {
@@ -151,7 +166,14 @@ impl<'a> Walk<'a> {
             }
         };
         let kernel_agrees = caller.root().is_none();
-        Self { table, caller, flags, root, links: 0, kernel_agrees }
+        Self {
+            table,
+            caller,
+            flags,
+            root,
+            links: 0,
+            kernel_agrees,
+        }
     }
 
     /// Walks `path`. An error is what the system call fails with.
@@ -179,7 +201,10 @@ impl<'a> Walk<'a> {
             if rest.is_empty() {
                 break;
             }
-            let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+            let length = rest
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(rest.len());
             let component = &rest[..length];
             if component == b"." {
                 self.require_directory(&at)?;
@@ -200,7 +225,10 @@ impl<'a> Walk<'a> {
             let is_last = after.iter().all(|&byte| byte == b'/');
             match step {
                 Step::Arrived(place) => {
-                    let cut = used.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+                    let cut = used
+                        .iter()
+                        .rposition(|&byte| byte == b'/')
+                        .map_or(0, |slash| slash + 1);
                     if is_last {
                         name = used[cut..].to_vec();
                         parent = if self.flags.parent {
@@ -251,7 +279,10 @@ impl<'a> Walk<'a> {
                     parent = None;
                     position += consumed;
                 }
-                Step::Missing { parent: directory, name: missing } => {
+                Step::Missing {
+                    parent: directory,
+                    name: missing,
+                } => {
                     if !is_last {
                         return self.fail(Errno::NOENT);
                     }
@@ -315,17 +346,31 @@ impl<'a> Walk<'a> {
             return Err(Errno::LOOP);
         }
         self.links += 1;
-        if self.links > MAX_LINKS { Err(Errno::LOOP) } else { Ok(()) }
+        if self.links > MAX_LINKS {
+            Err(Errno::LOOP)
+        } else {
+            Ok(())
+        }
     }
 
     fn require_directory(&self, place: &Place) -> Result<(), Errno> {
         match place {
             Place::Node { dentry, .. } => {
-                if dentry.kind() == Kind::Directory { self.caller.may_search(place) } else { Err(Errno::NOTDIR) }
+                if dentry.kind() == Kind::Directory {
+                    self.caller.may_search(place)
+                } else {
+                    Err(Errno::NOTDIR)
+                }
             }
             Place::Host { path, .. } => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                match rustix::fs::openat2(rustix::fs::CWD, path.as_slice(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+                match rustix::fs::openat2(
+                    rustix::fs::CWD,
+                    path.as_slice(),
+                    flags,
+                    Mode::empty(),
+                    ResolveFlags::NO_SYMLINKS,
+                ) {
                     Ok(_) => Ok(()),
                     Err(errno) => Err(errno),
                 }
@@ -338,7 +383,11 @@ impl<'a> Walk<'a> {
         let mut at = from;
         loop {
             if at.is_same(&self.root) {
-                return if self.flags.beneath { Err(Errno::XDEV) } else { Ok(at) };
+                return if self.flags.beneath {
+                    Err(Errno::XDEV)
+                } else {
+                    Ok(at)
+                };
             }
             match at.parent_in_mount() {
                 Some(parent) => {
@@ -366,12 +415,16 @@ impl<'a> Walk<'a> {
     /// The directory reached by `components` (none of them a link) from `at`.
     fn arrive_directory(&mut self, at: &Place, components: &[u8]) -> Result<Place, Errno> {
         let mut place = at.clone();
-        for component in components.split(|&byte| byte == b'/').filter(|one| !one.is_empty()) {
+        for component in components
+            .split(|&byte| byte == b'/')
+            .filter(|one| !one.is_empty())
+        {
             place = match &place {
                 Place::Host { mount, path } => Place::join_host(mount, path, component),
-                Place::Node { mount, dentry } => {
-                    Place::Node { mount: mount.clone(), dentry: dentry.lookup(component)? }
-                }
+                Place::Node { mount, dentry } => Place::Node {
+                    mount: mount.clone(),
+                    dentry: dentry.lookup(component)?,
+                },
             };
         }
         Ok(place)
@@ -387,7 +440,10 @@ impl<'a> Walk<'a> {
         match at {
             Place::Host { .. } => self.host_step(at, rest),
             Place::Node { .. } => {
-                let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+                let length = rest
+                    .iter()
+                    .position(|&byte| byte == b'/')
+                    .unwrap_or(rest.len());
                 let follow = self.follows(&rest[length..]);
                 Ok((length, self.node_step(at, &rest[..length], follow)?))
             }
@@ -402,7 +458,9 @@ impl<'a> Walk<'a> {
     }
 
     fn node_step(&mut self, at: &Place, component: &[u8], follow: bool) -> Result<Step, Errno> {
-        let Place::Node { mount, dentry } = at else { return Err(Errno::IO) };
+        let Place::Node { mount, dentry } = at else {
+            return Err(Errno::IO);
+        };
         self.require_directory(at)?;
         if component.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG);
@@ -410,14 +468,20 @@ impl<'a> Walk<'a> {
         let child = match dentry.lookup(component) {
             Ok(child) => child,
             Err(Errno::NOENT) => {
-                return Ok(Step::Missing { parent: at.clone(), name: component.to_vec() });
+                return Ok(Step::Missing {
+                    parent: at.clone(),
+                    name: component.to_vec(),
+                });
             }
             Err(errno) => return Err(errno),
         };
         if follow && child.kind() == Kind::Symlink {
             return Ok(Step::Link(child.read_link()?.to_vec()));
         }
-        let place = Place::Node { mount: mount.clone(), dentry: child };
+        let place = Place::Node {
+            mount: mount.clone(),
+            dentry: child,
+        };
         self.cross(place).map(Step::Arrived)
     }
 
@@ -437,15 +501,21 @@ impl<'a> Walk<'a> {
     }
 
     fn host_step(&mut self, at: &Place, rest: &[u8]) -> Result<(usize, Step), Errno> {
-        let Place::Host { mount, path } = at else { return Err(Errno::IO) };
+        let Place::Host { mount, path } = at else {
+            return Err(Errno::IO);
+        };
         // As many plain names as there are before the next `.` or `..`.
         let mut candidate = path.clone();
         let mut consumed = 0;
         let base = path.len();
-        let is_proc = mount.root_is_host_root() && (path == b"/" && rest.starts_with(b"proc") || crate::procfs::is_below(path));
+        let is_proc = mount.root_is_host_root()
+            && (path == b"/" && rest.starts_with(b"proc") || crate::procfs::is_below(path));
         let mut position = 0;
         while position < rest.len() {
-            let length = rest[position..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - position);
+            let length = rest[position..]
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(rest.len() - position);
             let component = &rest[position..position + length];
             if length > 0 {
                 if component == b"." || component == b".." {
@@ -476,7 +546,10 @@ impl<'a> Walk<'a> {
             && let Some(point) = self.table.first_point_on(mount.id(), base, &candidate)
         {
             let consumed = consumed_for(base, path, point, rest);
-            let place = Place::Host { mount: mount.clone(), path: point.to_vec() };
+            let place = Place::Host {
+                mount: mount.clone(),
+                path: point.to_vec(),
+            };
             return Ok((consumed, Step::Arrived(self.cross(place)?)));
         }
         let is_last = rest[consumed..].iter().all(|&byte| byte == b'/');
@@ -488,10 +561,19 @@ impl<'a> Walk<'a> {
         if !is_last {
             flags |= OFlags::DIRECTORY;
         }
-        let asked = rustix::fs::openat2(rustix::fs::CWD, candidate.as_slice(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+        let asked = rustix::fs::openat2(
+            rustix::fs::CWD,
+            candidate.as_slice(),
+            flags,
+            Mode::empty(),
+            ResolveFlags::NO_SYMLINKS,
+        );
         match asked {
             Ok(_) => {
-                let place = Place::Host { mount: mount.clone(), path: candidate };
+                let place = Place::Host {
+                    mount: mount.clone(),
+                    path: candidate,
+                };
                 Ok((consumed, Step::Arrived(place)))
             }
             Err(Errno::LOOP) => self.host_components(at, rest, consumed, follow),
@@ -509,11 +591,26 @@ impl<'a> Walk<'a> {
     }
 
     /// The last component of `candidate` is missing: is its parent there?
-    fn host_missing(&mut self, mount: &Arc<crate::mount_table::Mount>, candidate: Vec<u8>, consumed: usize) -> Result<(usize, Step), Errno> {
-        let end = candidate.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-        let parent = if end == 0 { b"/".to_vec() } else { candidate[..end].to_vec() };
+    fn host_missing(
+        &mut self,
+        mount: &Arc<crate::mount_table::Mount>,
+        candidate: Vec<u8>,
+        consumed: usize,
+    ) -> Result<(usize, Step), Errno> {
+        let end = candidate
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .unwrap_or(0);
+        let parent = if end == 0 {
+            b"/".to_vec()
+        } else {
+            candidate[..end].to_vec()
+        };
         let name = candidate[end + 1..].to_vec();
-        let parent = Place::Host { mount: mount.clone(), path: parent };
+        let parent = Place::Host {
+            mount: mount.clone(),
+            path: parent,
+        };
         match self.require_directory(&parent) {
             Ok(()) => Ok((consumed, Step::Missing { parent, name })),
             Err(errno) => Ok((consumed, Step::Failed(errno))),
@@ -521,12 +618,23 @@ impl<'a> Walk<'a> {
     }
 
     /// Some component of the first `limit` bytes of `rest` is a symbolic link: finds the first one.
-    fn host_components(&mut self, at: &Place, rest: &[u8], limit: usize, follow: bool) -> Result<(usize, Step), Errno> {
-        let Place::Host { mount, path } = at else { return Err(Errno::IO) };
+    fn host_components(
+        &mut self,
+        at: &Place,
+        rest: &[u8],
+        limit: usize,
+        follow: bool,
+    ) -> Result<(usize, Step), Errno> {
+        let Place::Host { mount, path } = at else {
+            return Err(Errno::IO);
+        };
         let mut candidate = path.clone();
         let mut position = 0;
         while position < limit {
-            let length = rest[position..limit].iter().position(|&byte| byte == b'/').unwrap_or(limit - position);
+            let length = rest[position..limit]
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(limit - position);
             if length == 0 {
                 position += 1;
                 continue;
@@ -538,7 +646,13 @@ impl<'a> Walk<'a> {
             let end = position + length;
             let is_final = end == limit && rest[limit..].iter().all(|&byte| byte == b'/');
             if is_final && !follow {
-                return Ok((end, Step::Arrived(Place::Host { mount: mount.clone(), path: candidate })));
+                return Ok((
+                    end,
+                    Step::Arrived(Place::Host {
+                        mount: mount.clone(),
+                        path: candidate,
+                    }),
+                ));
             }
             match rustix::fs::readlink(candidate.as_slice(), Vec::new()) {
                 Ok(target) => return Ok((end, Step::Link(target.into_bytes()))),
@@ -551,7 +665,13 @@ impl<'a> Walk<'a> {
             position = end;
         }
         // The tree changed meanwhile: there is no link any more.
-        Ok((limit, Step::Arrived(Place::Host { mount: mount.clone(), path: candidate })))
+        Ok((
+            limit,
+            Step::Arrived(Place::Host {
+                mount: mount.clone(),
+                path: candidate,
+            }),
+        ))
     }
 
     /// One component at or below /proc, where `self` is the caller and links may be magic.
@@ -564,20 +684,37 @@ impl<'a> Walk<'a> {
         consumed: usize,
     ) -> Result<Step, Errno> {
         if mount.has_children()
-            && let Some(point) = self.table.first_point_on(mount.id(), directory.len(), &candidate)
+            && let Some(point) = self
+                .table
+                .first_point_on(mount.id(), directory.len(), &candidate)
             && point.len() == candidate.len()
         {
-            let place = Place::Host { mount: mount.clone(), path: candidate };
+            let place = Place::Host {
+                mount: mount.clone(),
+                path: candidate,
+            };
             return self.cross(place).map(Step::Arrived);
         }
         let follow = self.follows(&rest[consumed..]);
         if follow && candidate == b"/proc/self" {
-            return Ok(Step::Link(self.caller.process_id().to_string().into_bytes()));
+            return Ok(Step::Link(
+                self.caller.process_id().to_string().into_bytes(),
+            ));
         }
         if follow && candidate == b"/proc/thread-self" {
-            return Ok(Step::Link(format!("{}/task/{}", self.caller.process_id(), self.caller.thread_id()).into_bytes()));
+            return Ok(Step::Link(
+                format!(
+                    "{}/task/{}",
+                    self.caller.process_id(),
+                    self.caller.thread_id()
+                )
+                .into_bytes(),
+            ));
         }
-        let host = Place::Host { mount: mount.clone(), path: candidate.clone() };
+        let host = Place::Host {
+            mount: mount.clone(),
+            path: candidate.clone(),
+        };
         if !follow {
             return match rustix::fs::lstat(candidate.as_slice()) {
                 Ok(_) => Ok(Step::Arrived(host)),
@@ -602,15 +739,24 @@ impl<'a> Walk<'a> {
             if !is_path {
                 return Ok(Step::Failed(Errno::NOTDIR));
             }
-            let place = Place::Host { mount: self.table.root().clone(), path: text };
+            let place = Place::Host {
+                mount: self.table.root().clone(),
+                path: text,
+            };
             return Ok(Step::Jump(place));
         }
         match rustix::fs::readlink(candidate.as_slice(), Vec::new()) {
             Ok(target) => Ok(Step::Link(target.into_bytes())),
             Err(Errno::INVAL) => Ok(Step::Arrived(host)),
             Err(Errno::NOENT) => Ok(Step::Missing {
-                parent: Place::Host { mount: mount.clone(), path: directory.to_vec() },
-                name: candidate[directory.len()..].strip_prefix(b"/").unwrap_or_default().to_vec(),
+                parent: Place::Host {
+                    mount: mount.clone(),
+                    path: directory.to_vec(),
+                },
+                name: candidate[directory.len()..]
+                    .strip_prefix(b"/")
+                    .unwrap_or_default()
+                    .to_vec(),
             }),
             Err(errno) => Ok(Step::Failed(errno)),
         }
@@ -619,12 +765,19 @@ impl<'a> Walk<'a> {
 
 /// How many bytes of `rest` lead from `base` (a directory path) to `point`.
 fn consumed_for(base: usize, directory: &[u8], point: &[u8], rest: &[u8]) -> usize {
-    let tail = if directory == b"/" { &point[1..] } else { &point[(base + 1).min(point.len())..] };
+    let tail = if directory == b"/" {
+        &point[1..]
+    } else {
+        &point[(base + 1).min(point.len())..]
+    };
     let wanted = tail.split(|&byte| byte == b'/').count();
     let mut position = 0;
     let mut seen = 0;
     while position < rest.len() {
-        let length = rest[position..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - position);
+        let length = rest[position..]
+            .iter()
+            .position(|&byte| byte == b'/')
+            .unwrap_or(rest.len() - position);
         if length > 0 {
             seen += 1;
             if seen == wanted {

@@ -12,8 +12,13 @@ pub fn send(task: &Task<'_>, result: Result<Answer, Errno>) {
     let sent = match result {
         Ok(Answer::Continue) => listener.answer_continue(id),
         Ok(Answer::Value(value)) => listener.answer_value(id, value),
-        Ok(Answer::Descriptor { descriptor, close_on_exec }) => {
-            let added = on_one_cpu(task.call.tid, || listener.add(id, descriptor.as_fd(), close_on_exec, 0));
+        Ok(Answer::Descriptor {
+            descriptor,
+            close_on_exec,
+        }) => {
+            let added = on_one_cpu(task.call.tid, || {
+                listener.add(id, descriptor.as_fd(), close_on_exec, 0)
+            });
             // Ours goes before the tracee goes on: its close must be the last one (locks, end of file).
             drop(descriptor);
             match added {
@@ -37,14 +42,17 @@ pub fn send(task: &Task<'_>, result: Result<Answer, Errno>) {
 /// see its mask changed.
 fn on_one_cpu<T>(thread: u32, add: impl FnOnce() -> T) -> T {
     let tracee = Pid::from_raw(thread as i32);
-    let (Ok(own), Ok(theirs)) = (sched_getaffinity(None), sched_getaffinity(tracee)) else { return add() };
+    let (Ok(own), Ok(theirs)) = (sched_getaffinity(None), sched_getaffinity(tracee)) else {
+        return add();
+    };
     let cpu = sched_getcpu();
     if !own.is_set(cpu) || !theirs.is_set(cpu) {
         return add();
     }
     let mut one = CpuSet::new();
     one.set(cpu);
-    let is_pinned = sched_setaffinity(None, &one).is_ok() && sched_setaffinity(tracee, &one).is_ok();
+    let is_pinned =
+        sched_setaffinity(None, &one).is_ok() && sched_setaffinity(tracee, &one).is_ok();
     let result = add();
     if is_pinned {
         let _ = sched_setaffinity(tracee, &theirs);

@@ -31,9 +31,18 @@ pub struct Pool {
 }
 
 /// Starts to serve a listener; returns at once. `on_end` is called when no tracee can notify any more.
-pub fn serve(view: Arc<View>, listener: Arc<Listener>, on_end: Box<dyn Fn() + Send + Sync>) -> std::io::Result<()> {
+pub fn serve(
+    view: Arc<View>,
+    listener: Arc<Listener>,
+    on_end: Box<dyn Fn() + Send + Sync>,
+) -> std::io::Result<()> {
     listener.set_synchronous_wake_up(true);
-    let pool = Arc::new(Pool { view, listener, waiting: AtomicUsize::new(0), on_end });
+    let pool = Arc::new(Pool {
+        view,
+        listener,
+        waiting: AtomicUsize::new(0),
+        on_end,
+    });
     for _ in 0..FIRST_RECEIVERS {
         pool.start()?;
     }
@@ -83,13 +92,17 @@ impl Pool {
     /// Returns how many were waiting when this receiver was done.
     fn serve_one(&self, call: Notification) -> usize {
         let task = Task::new(&self.view, &self.listener, call);
-        let result = catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
-            self.view.say(
-                crate::control::protocol::LogLevel::Error,
-                &format!("{} failed inside the view: a bug, answered with EIO", syscall::table::name(call.number as u32)),
-            );
-            Err(Errno::IO)
-        });
+        let result =
+            catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
+                self.view.say(
+                    crate::control::protocol::LogLevel::Error,
+                    &format!(
+                        "{} failed inside the view: a bug, answered with EIO",
+                        syscall::table::name(call.number as u32)
+                    ),
+                );
+                Err(Errno::IO)
+            });
         // The tracee's next call may come before the answer has returned: this receiver is as good as waiting.
         let waiting = self.waiting.fetch_add(1, Ordering::AcqRel);
         answer::send(&task, result);
@@ -102,6 +115,9 @@ fn view_has_ended(listener: &Listener) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let descriptor = listener.descriptor();
     let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     matches!(poll(&mut polled, Some(&now)), Ok(1)) && polled[0].revents().contains(PollFlags::HUP)
 }

@@ -29,17 +29,28 @@ pub fn chmod(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
     {
         return Err(Errno::OPNOTSUPP);
     }
-    change(task, target, &AttributeChange::Mode(task.unsigned(path + 1) & 0o7777))
+    change(
+        task,
+        target,
+        &AttributeChange::Mode(task.unsigned(path + 1) & 0o7777),
+    )
 }
 
 /// fchmod: chmod(2)
 pub fn fchmod(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::of_changed_descriptor(task, task.int(0))?;
-    change(task, target, &AttributeChange::Mode(task.unsigned(1) & 0o7777))
+    change(
+        task,
+        target,
+        &AttributeChange::Mode(task.unsigned(1) & 0o7777),
+    )
 }
 
 fn owner(uid: u32, gid: u32) -> AttributeChange {
-    AttributeChange::Owner { uid: (uid != u32::MAX).then_some(uid), gid: (gid != u32::MAX).then_some(gid) }
+    AttributeChange::Owner {
+        uid: (uid != u32::MAX).then_some(uid),
+        gid: (gid != u32::MAX).then_some(gid),
+    }
 }
 
 /// chown, lchown, fchownat: chown(2)
@@ -48,7 +59,11 @@ pub fn chown(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
         return Err(Errno::INVAL);
     }
     let target = target::existing(task, directory, path, flags)?;
-    change(task, target, &owner(task.unsigned(path + 1), task.unsigned(path + 2)))
+    change(
+        task,
+        target,
+        &owner(task.unsigned(path + 1), task.unsigned(path + 2)),
+    )
 }
 
 /// fchown: chown(2)
@@ -92,7 +107,10 @@ fn words<const N: usize>(task: &Task<'_>, address: u64) -> Result<[i64; N], Errn
 }
 
 fn at(seconds: i64, nanoseconds: i64) -> TimeChange {
-    TimeChange::At(Timestamp { seconds, nanoseconds: nanoseconds as u32 })
+    TimeChange::At(Timestamp {
+        seconds,
+        nanoseconds: nanoseconds as u32,
+    })
 }
 
 /// utime: utime(2)
@@ -152,7 +170,14 @@ pub fn utimensat(task: &Task<'_>) -> Result<Answer, Errno> {
         target::existing(task, task.int(0), 1, flags)?
     };
     // A bad time is only found once the object is.
-    change(task, target, &AttributeChange::Times { accessed: accessed?, modified: modified? })
+    change(
+        task,
+        target,
+        &AttributeChange::Times {
+            accessed: accessed?,
+            modified: modified?,
+        },
+    )
 }
 
 fn one_time(seconds: i64, nanoseconds: i64) -> Result<TimeChange, Errno> {

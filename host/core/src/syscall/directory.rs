@@ -30,14 +30,18 @@ enum Position<'d> {
 impl Position<'_> {
     fn get(&self) -> Result<u64, Errno> {
         match self {
-            Position::Description(description) => rustix::fs::seek(description, SeekFrom::Current(0)),
+            Position::Description(description) => {
+                rustix::fs::seek(description, SeekFrom::Current(0))
+            }
             Position::Ours(directory) => Ok(*directory.position.lock()),
         }
     }
 
     fn set(&self, cookie: u64) -> Result<(), Errno> {
         match self {
-            Position::Description(description) => rustix::fs::seek(description, SeekFrom::Start(cookie)).map(drop),
+            Position::Description(description) => {
+                rustix::fs::seek(description, SeekFrom::Start(cookie)).map(drop)
+            }
             Position::Ours(directory) => {
                 *directory.position.lock() = cookie;
                 Ok(())
@@ -49,8 +53,12 @@ impl Position<'_> {
 /// getdents, getdents64: getdents(2)
 pub fn getdents(task: &Task<'_>, is_64: bool) -> Result<Answer, Errno> {
     let descriptor = task.int(0);
-    let Object::Backed(_, backed) = task.object(descriptor)? else { return Ok(Answer::Continue) };
-    let Backed::Marker(directory) = &*backed else { return Err(Errno::NOTDIR) };
+    let Object::Backed(_, backed) = task.object(descriptor)? else {
+        return Ok(Answer::Continue);
+    };
+    let Backed::Marker(directory) = &*backed else {
+        return Err(Errno::NOTDIR);
+    };
     let capacity = task.unsigned(2) as usize;
     let position = match task.description(descriptor) {
         Ok(description) => Position::Description(description),
@@ -59,7 +67,11 @@ pub fn getdents(task: &Task<'_>, is_64: bool) -> Result<Answer, Errno> {
     };
     let cookie = position.get()?;
     let encode = |entries: &[DirectoryEntry]| {
-        if is_64 { encode_dirents64(entries, capacity) } else { encode_dirents(entries, capacity) }
+        if is_64 {
+            encode_dirents64(entries, capacity)
+        } else {
+            encode_dirents(entries, capacity)
+        }
     };
     let (bytes, next) = match &directory.place() {
         Place::Node { dentry, .. } => {
@@ -79,7 +91,9 @@ pub fn getdents(task: &Task<'_>, is_64: bool) -> Result<Answer, Errno> {
 
 /// Entries of a host directory after `cookie`, with the names that mounts add at its end.
 fn host_entries(task: &Task<'_>, place: &Place, cookie: u64) -> Result<Vec<DirectoryEntry>, Errno> {
-    let Place::Host { mount, path } = place else { return Err(Errno::NOTDIR) };
+    let Place::Host { mount, path } = place else {
+        return Err(Errno::NOTDIR);
+    };
     let added = task.table.names_added_to(mount.id(), path);
     // A filesystem's own cookies may be as large, at the end of its listing.
     let is_ours = (ADDED_NAMES..=ADDED_NAMES + added.len() as u64).contains(&cookie);
@@ -91,7 +105,11 @@ fn host_entries(task: &Task<'_>, place: &Place, cookie: u64) -> Result<Vec<Direc
             return Ok(entries);
         }
     }
-    let first = if is_ours { (cookie - ADDED_NAMES) as usize } else { 0 };
+    let first = if is_ours {
+        (cookie - ADDED_NAMES) as usize
+    } else {
+        0
+    };
     Ok(added
         .into_iter()
         .enumerate()
@@ -111,8 +129,12 @@ fn host_entries(task: &Task<'_>, place: &Place, cookie: u64) -> Result<Vec<Direc
 
 /// lseek: lseek(2); only intercepted where the position of a description can't be reached
 pub fn lseek(task: &Task<'_>) -> Result<Answer, Errno> {
-    let Object::Backed(_, backed) = task.object(task.int(0))? else { return Ok(Answer::Continue) };
-    let Backed::Marker(directory) = &*backed else { return Ok(Answer::Continue) };
+    let Object::Backed(_, backed) = task.object(task.int(0))? else {
+        return Ok(Answer::Continue);
+    };
+    let Backed::Marker(directory) = &*backed else {
+        return Ok(Answer::Continue);
+    };
     if task.is_path_only(task.int(0)) {
         return Err(Errno::BADF);
     }
@@ -120,7 +142,9 @@ pub fn lseek(task: &Task<'_>) -> Result<Answer, Errno> {
     let mut position = directory.position.lock();
     let wanted = match task.int(2) {
         libc::SEEK_SET => offset,
-        libc::SEEK_CUR => (*position as i64).checked_add(offset).ok_or(Errno::OVERFLOW)?,
+        libc::SEEK_CUR => (*position as i64)
+            .checked_add(offset)
+            .ok_or(Errno::OVERFLOW)?,
         _ => return Err(Errno::INVAL),
     };
     if wanted < 0 {

@@ -38,7 +38,10 @@ pub fn execve(task: &Task<'_>) -> Result<Answer, Errno> {
     if kernel_agrees && found.place.is_none() {
         return Ok(Answer::Continue);
     }
-    let program = Program { place: found.existing()?, kernel_agrees };
+    let program = Program {
+        place: found.existing()?,
+        kernel_agrees,
+    };
     run(task, program, text, task.argument(1), task.argument(2))
 }
 
@@ -54,16 +57,25 @@ pub fn execveat(task: &Task<'_>) -> Result<Answer, Errno> {
         if flags & libc::AT_EMPTY_PATH == 0 {
             return Err(Errno::NOENT);
         }
-        let Object::Backed(_, backed) = task.object(directory)? else { return Ok(Answer::Continue) };
+        let Object::Backed(_, backed) = task.object(directory)? else {
+            return Ok(Answer::Continue);
+        };
         let shown = format!("/dev/fd/{directory}").into_bytes();
-        let program = Program { place: backed.place(), kernel_agrees: false };
+        let program = Program {
+            place: backed.place(),
+            kernel_agrees: false,
+        };
         if closes_on_exec(task, directory) && is_script(task, &program)? {
             return Err(Errno::NOENT);
         }
         return run(task, program, shown, argv, envp);
     }
     let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
-    let walk = if follow { WalkFlags::FOLLOW } else { WalkFlags::NO_FOLLOW };
+    let walk = if follow {
+        WalkFlags::FOLLOW
+    } else {
+        WalkFlags::NO_FOLLOW
+    };
     let found = task.walk(directory, &text, walk)?;
     let kernel_agrees = found.kernel_agrees;
     if kernel_agrees && found.place.is_none() {
@@ -74,8 +86,15 @@ pub fn execveat(task: &Task<'_>) -> Result<Answer, Errno> {
     } else {
         [format!("/dev/fd/{directory}/").as_bytes(), &text].concat()
     };
-    let program = Program { place: found.existing()?, kernel_agrees };
-    if !kernel_agrees && shown.starts_with(b"/dev/fd/") && closes_on_exec(task, directory) && is_script(task, &program)? {
+    let program = Program {
+        place: found.existing()?,
+        kernel_agrees,
+    };
+    if !kernel_agrees
+        && shown.starts_with(b"/dev/fd/")
+        && closes_on_exec(task, directory)
+        && is_script(task, &program)?
+    {
         return Err(Errno::NOENT);
     }
     run(task, program, shown, argv, envp)
@@ -83,7 +102,8 @@ pub fn execveat(task: &Task<'_>) -> Result<Answer, Errno> {
 
 /// A script named by such a descriptor could not be opened by its interpreter (BINPRM_FLAGS_PATH_INACCESSIBLE).
 fn closes_on_exec(task: &Task<'_>, descriptor: i32) -> bool {
-    task.descriptor_flags(descriptor).is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+    task.descriptor_flags(descriptor)
+        .is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
 }
 
 /// Opens a program for the supervisor's own reading, with the checks of exec. `None`: a program of the host that may
@@ -101,7 +121,11 @@ fn open_program(task: &Task<'_>, program: &Program) -> Result<Option<OwnedFd>, E
                 _ => return Err(Errno::ACCESS),
             }
             host_ops::access(path, MAY_EXEC, true)?;
-            match rustix::fs::open(path.as_slice(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            match rustix::fs::open(
+                path.as_slice(),
+                OFlags::RDONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            ) {
                 Ok(file) => Ok(Some(file)),
                 Err(Errno::ACCESS) => Ok(None),
                 Err(errno) => Err(errno),
@@ -158,7 +182,14 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
         kernel_agrees &= program.kernel_agrees;
         let file = match open_program(task, &program) {
             Ok(Some(file)) => file,
-            Ok(None) => return Ok(Some(Resolved { program, file: None, prefix, kernel_agrees })),
+            Ok(None) => {
+                return Ok(Some(Resolved {
+                    program,
+                    file: None,
+                    prefix,
+                    kernel_agrees,
+                }));
+            }
             // Unreadable, a directory, ...: Linux has the same words for it.
             Err(_) if kernel_agrees => return Ok(None),
             Err(errno) => return Err(errno),
@@ -169,10 +200,19 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
             Err(errno) => return Err(errno),
         };
         if !start.starts_with(b"#!") {
-            return Ok(Some(Resolved { program, file: Some(file), prefix, kernel_agrees }));
+            return Ok(Some(Resolved {
+                program,
+                file: Some(file),
+                prefix,
+                kernel_agrees,
+            }));
         }
         let Some(line) = shebang::parse(&start) else {
-            return if kernel_agrees { Ok(None) } else { Err(Errno::NOEXEC) };
+            return if kernel_agrees {
+                Ok(None)
+            } else {
+                Err(Errno::NOEXEC)
+            };
         };
         if prefix.is_empty() {
             prefix.push(name);
@@ -187,13 +227,24 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
             return Ok(None);
         }
         name = line.interpreter;
-        program = Program { place: found.existing()?, kernel_agrees: agrees };
+        program = Program {
+            place: found.existing()?,
+            kernel_agrees: agrees,
+        };
     }
     Err(Errno::LOOP)
 }
 
-fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) -> Result<Answer, Errno> {
-    let Some(resolved) = resolve(task, program, &shown)? else { return Ok(Answer::Continue) };
+fn run(
+    task: &Task<'_>,
+    program: Program,
+    shown: Vec<u8>,
+    argv: u64,
+    envp: u64,
+) -> Result<Answer, Errno> {
+    let Some(resolved) = resolve(task, program, &shown)? else {
+        return Ok(Answer::Continue);
+    };
     let interpreter = match &resolved.file {
         Some(file) => elf_interpreter(task, file)?,
         None => None,
@@ -207,7 +258,13 @@ fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) 
         (Some(interpreter), Some(file), place) => {
             let copy = copy_with_interpreter(file, &interpreter.path)?;
             let stat = rustix::fs::fstat(&copy)?;
-            task.view.register_file(Identity { device: stat.st_dev, inode: stat.st_ino }, place.clone());
+            task.view.register_file(
+                Identity {
+                    device: stat.st_dev,
+                    inode: stat.st_ino,
+                },
+                place.clone(),
+            );
             let link = own_link(&copy);
             _copy = Some(copy);
             link
@@ -220,23 +277,44 @@ fn run(task: &Task<'_>, program: Program, shown: Vec<u8>, argv: u64, envp: u64) 
         (_, None, Place::Node { .. }) => return Err(Errno::ACCESS),
     };
     task.view.undumpable.lock().remove(&task.process());
-    let base = shown.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let base = shown
+        .rsplit(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
     let link = task.view.private.link(base, &target)?;
     let path = padded(link.path(), shown.len());
     let strings: Vec<&[u8]> = resolved.prefix.iter().map(Vec::as_slice).collect();
     let arguments = if strings.is_empty() {
         ExecVector::Keep(argv)
     } else {
-        ExecVector::Prefix { strings: &strings, original: argv, skip: 1 }
+        ExecVector::Prefix {
+            strings: &strings,
+            original: argv,
+            skip: 1,
+        }
     };
-    let exec = InjectedExec { path: &path, arguments, environment: envp, shown_path: &shown };
+    let exec = InjectedExec {
+        path: &path,
+        arguments,
+        environment: envp,
+        shown_path: &shown,
+    };
     let mut link = Some(link);
-    let outcome = scalpel::inject_exec(&injection::waiting(task), task.view.cookie, &exec, |_| drop(link.take()));
+    let outcome = scalpel::inject_exec(&injection::waiting(task), task.view.cookie, &exec, |_| {
+        drop(link.take())
+    });
     match (outcome, link) {
         (Outcome::AlreadyTraced, Some(link)) => traced::run(
             task,
-            traced::Names { link, path: &path, shown: &shown },
-            Keep { _target: _copy, _program: resolved.file },
+            traced::Names {
+                link,
+                path: &path,
+                shown: &shown,
+            },
+            Keep {
+                _target: _copy,
+                _program: resolved.file,
+            },
         ),
         (outcome, _) => injection::answer(outcome),
     }
@@ -257,18 +335,31 @@ struct ForeignInterpreter {
 
 fn elf_interpreter(task: &Task<'_>, file: &OwnedFd) -> Result<Option<ForeignInterpreter>, Errno> {
     let mut read_at = |offset: u64, buffer: &mut [u8]| rustix::io::pread(file, buffer, offset);
-    let Ok(Some(header)) = elf::inspect(&mut read_at) else { return Ok(None) };
-    let Some(interpreter) = header.interpreter else { return Ok(None) };
+    let Ok(Some(header)) = elf::inspect(&mut read_at) else {
+        return Ok(None);
+    };
+    let Some(interpreter) = header.interpreter else {
+        return Ok(None);
+    };
     let found = match task.walk(libc::AT_FDCWD, &interpreter.path, WalkFlags::FOLLOW) {
         Ok(found) if found.kernel_agrees => return Ok(None),
         Ok(found) => found,
         Err(errno) => return Err(errno),
     };
-    let program = Program { place: found.existing()?, kernel_agrees: false };
+    let program = Program {
+        place: found.existing()?,
+        kernel_agrees: false,
+    };
     let file = open_program(task, &program)?;
     Ok(Some(match (&program.place, file) {
-        (Place::Node { .. }, Some(file)) => ForeignInterpreter { path: own_link(&file), _file: Some(file) },
-        (Place::Host { path, .. }, _) => ForeignInterpreter { path: path.clone(), _file: None },
+        (Place::Node { .. }, Some(file)) => ForeignInterpreter {
+            path: own_link(&file),
+            _file: Some(file),
+        },
+        (Place::Host { path, .. }, _) => ForeignInterpreter {
+            path: path.clone(),
+            _file: None,
+        },
         (Place::Node { .. }, None) => return Err(Errno::ACCESS),
     }))
 }
@@ -292,7 +383,11 @@ fn copy_with_interpreter(program: &OwnedFd, interpreter: &[u8]) -> Result<OwnedF
     for patch in elf::redirect_interpreter(&header, size, interpreter)? {
         write_all_at(&copy, &patch.bytes, patch.offset)?;
     }
-    rustix::fs::open(own_link(&copy), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(
+        own_link(&copy),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 fn write_all_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {

@@ -6,7 +6,11 @@ use rustix::io::Errno;
 
 /// The task's thread as the scalpel wants it.
 pub fn waiting<'t>(task: &'t Task<'_>) -> Waiting<'t> {
-    Waiting { listener: task.listener, id: task.call.id, tid: task.call.tid }
+    Waiting {
+        listener: task.listener,
+        id: task.call.id,
+        tid: task.call.tid,
+    }
 }
 
 /// What an injection means for the notified call.
@@ -20,7 +24,12 @@ pub fn answer(outcome: Outcome) -> Result<Answer, Errno> {
 }
 
 /// Runs `number` with these arguments in the tracee.
-pub fn run(task: &Task<'_>, number: i64, arguments: &[Argument<'_>], may_block: bool) -> Result<Answer, Errno> {
+pub fn run(
+    task: &Task<'_>,
+    number: i64,
+    arguments: &[Argument<'_>],
+    may_block: bool,
+) -> Result<Answer, Errno> {
     run_then(task, number, arguments, may_block, |result| result)
 }
 
@@ -47,7 +56,11 @@ pub fn outcome(
     for (slot, argument) in all.iter_mut().zip(arguments) {
         *slot = *argument;
     }
-    let call = InjectedCall { number: number as u64, arguments: all, may_block };
+    let call = InjectedCall {
+        number: number as u64,
+        arguments: all,
+        may_block,
+    };
     scalpel::inject_then(&waiting(task), task.view.cookie, &call, then)
 }
 

@@ -27,7 +27,11 @@ pub fn readlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, 
         }
     } else {
         let found = task.walk(directory, &text, WalkFlags::NO_FOLLOW)?;
-        if let Some(text) = found.place.as_ref().and_then(|place| magic_text(task, place)) {
+        if let Some(text) = found
+            .place
+            .as_ref()
+            .and_then(|place| magic_text(task, place))
+        {
             return answer(task, path, &text, size);
         }
         if found.kernel_agrees {
@@ -51,11 +55,15 @@ fn magic_text(task: &Task<'_>, place: &Place) -> Option<Vec<u8>> {
         return None;
     }
     let stat = rustix::fs::stat(path).ok()?;
-    let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+    let identity = Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    };
     match task.view.backings.find(identity) {
         Some(backed) => Some(crate::names::shown_path(&backed.place())),
-        None => task.view.alias(identity, &rustix::fs::readlink(path, Vec::new()).ok()?.into_bytes()),
+        None => task.view.alias(
+            identity,
+            &rustix::fs::readlink(path, Vec::new()).ok()?.into_bytes(),
+        ),
     }
 }
-
-

@@ -44,10 +44,16 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     }
     let on = mounting::existing_mount(task, &target);
     if flags & MS_PROPAGATION != 0 {
-        return if on.is_some() { Ok(Answer::DONE) } else { Ok(Answer::Continue) };
+        return if on.is_some() {
+            Ok(Answer::DONE)
+        } else {
+            Ok(Answer::Continue)
+        };
     }
     if flags & MS_REMOUNT != 0 {
-        let Some(mount) = on else { return Ok(Answer::Continue) };
+        let Some(mount) = on else {
+            return Ok(Answer::Continue);
+        };
         let mut now = mount.flags();
         // A module that can't write stays read-only.
         let must_stay = mounting::is_read_only_module(&mount);
@@ -61,7 +67,9 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         mount.set_flags(now);
         return Ok(Answer::DONE);
     }
-    let name = filesystem.as_deref().and_then(|name| std::str::from_utf8(name).ok());
+    let name = filesystem
+        .as_deref()
+        .and_then(|name| std::str::from_utf8(name).ok());
     let kind = match name {
         _ if flags & MS_BIND != 0 => MountKind::Bind,
         Some("tmpfs" | "ramfs") => MountKind::Tmpfs,
@@ -70,13 +78,22 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         _ => return Err(Errno::PERM),
     };
     let mut options: Vec<&str> = data.split(',').filter(|one| !one.is_empty()).collect();
-    for (bit, word) in [(MS_RDONLY, "ro"), (MS_NOSUID, "nosuid"), (MS_NODEV, "nodev"), (MS_NOEXEC, "noexec")] {
+    for (bit, word) in [
+        (MS_RDONLY, "ro"),
+        (MS_NOSUID, "nosuid"),
+        (MS_NODEV, "nodev"),
+        (MS_NOEXEC, "noexec"),
+    ] {
         if flags & bit != 0 {
             options.push(word);
         }
     }
     let spec = MountSpec {
-        filesystem: if kind == MountKind::Filesystem { name.map(str::to_owned) } else { None },
+        filesystem: if kind == MountKind::Filesystem {
+            name.map(str::to_owned)
+        } else {
+            None
+        },
         source: OsString::from_vec(source.unwrap_or_else(|| b"none".to_vec())),
         target: PathBuf::from(OsString::from_vec(target)),
         options: options.join(","),
@@ -86,7 +103,10 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     match mounting::mount_for(task, &spec) {
         Ok(()) => Ok(Answer::DONE),
         Err(refusal) => {
-            task.view.say(LogLevel::Info, &format!("mount on {}: {refusal}", spec.target.display()));
+            task.view.say(
+                LogLevel::Info,
+                &format!("mount on {}: {refusal}", spec.target.display()),
+            );
             Err(Errno::from_raw_os_error(refusal.errno))
         }
     }
@@ -101,9 +121,18 @@ pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
     }
     let Some(mount) = mounting::existing_mount(task, &target) else {
         // No mount of the view; Linux's own are not an unprivileged user's to take away.
-        return if task.view.credentials.is_privileged { Ok(Answer::Continue) } else { Err(Errno::PERM) };
+        return if task.view.credentials.is_privileged {
+            Ok(Answer::Continue)
+        } else {
+            Err(Errno::PERM)
+        };
     };
     task.commit()?;
-    mounting::unmount(task.view, &task.namespace, &mount, flags & UMOUNT_DETACH != 0)?;
+    mounting::unmount(
+        task.view,
+        &task.namespace,
+        &mount,
+        flags & UMOUNT_DETACH != 0,
+    )?;
     Ok(Answer::DONE)
 }

@@ -79,7 +79,12 @@ pub fn linkat(task: &Task<'_>) -> Result<Answer, Errno> {
     link_at(task, (task.int(0), 1), (task.int(2), 3), task.int(4))
 }
 
-fn link_at(task: &Task<'_>, old: (i32, usize), new: (i32, usize), flags: i32) -> Result<Answer, Errno> {
+fn link_at(
+    task: &Task<'_>,
+    old: (i32, usize),
+    new: (i32, usize),
+    flags: i32,
+) -> Result<Answer, Errno> {
     if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH) != 0 {
         return Err(Errno::INVAL);
     }
@@ -90,7 +95,10 @@ fn link_at(task: &Task<'_>, old: (i32, usize), new: (i32, usize), flags: i32) ->
             Target::Place(place) => (Some(place), false),
         }
     } else {
-        let walk = WalkFlags { follow: flags & libc::AT_SYMLINK_FOLLOW != 0, ..WalkFlags::NO_FOLLOW };
+        let walk = WalkFlags {
+            follow: flags & libc::AT_SYMLINK_FOLLOW != 0,
+            ..WalkFlags::NO_FOLLOW
+        };
         let found = task.walk(old.0, &text, walk)?;
         let agrees = found.kernel_agrees;
         if let (true, Some(errno)) = (agrees, found.kernel_error) {
@@ -110,14 +118,24 @@ fn link_at(task: &Task<'_>, old: (i32, usize), new: (i32, usize), flags: i32) ->
     {
         task.commit()?;
         let new = [path.as_slice(), b"/", name].concat();
-        rustix::fs::linkat(rustix::fs::CWD, link, rustix::fs::CWD, new, rustix::fs::AtFlags::SYMLINK_FOLLOW)?;
+        rustix::fs::linkat(
+            rustix::fs::CWD,
+            link,
+            rustix::fs::CWD,
+            new,
+            rustix::fs::AtFlags::SYMLINK_FOLLOW,
+        )?;
         return Ok(Answer::DONE);
     }
     // A descriptor of Linux's own can't get a name on a mount.
     let existing = existing.ok_or(Errno::XDEV)?;
     if existing.kind()? == Kind::Directory {
         operations::name_to_create(&found)?;
-        return Err(if found.place.is_some() { Errno::EXIST } else { Errno::PERM });
+        return Err(if found.place.is_some() {
+            Errno::EXIST
+        } else {
+            Errno::PERM
+        });
     }
     task.commit()?;
     operations::create_link(&existing, &found, &task.asker())?;
@@ -142,7 +160,10 @@ fn kernel_link(task: &Task<'_>, directory: i32, text: &[u8], flags: i32) -> Opti
         return None;
     }
     let stat = rustix::fs::stat(path.as_slice()).ok()?;
-    let identity = view_vfs::attributes::Identity { device: stat.st_dev, inode: stat.st_ino };
+    let identity = view_vfs::attributes::Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    };
     task.view.backings.find(identity).is_none().then_some(path)
 }
 
@@ -189,7 +210,9 @@ pub fn rename(
     const NOREPLACE: u32 = 1;
     const EXCHANGE: u32 = 2;
     const WHITEOUT: u32 = 4;
-    if flags & !(NOREPLACE | EXCHANGE | WHITEOUT) != 0 || flags & EXCHANGE != 0 && flags & (NOREPLACE | WHITEOUT) != 0 {
+    if flags & !(NOREPLACE | EXCHANGE | WHITEOUT) != 0
+        || flags & EXCHANGE != 0 && flags & (NOREPLACE | WHITEOUT) != 0
+    {
         return Err(Errno::INVAL);
     }
     let old = parent(task, old_directory, old_path)?;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use view_sys::memory;
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::host_ops;
-use view_vfs::object::{Opened, OpenedFile};
 use view_vfs::mount_table::Mount;
+use view_vfs::object::{Opened, OpenedFile};
 use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 use view_vfs::resolver::{Found, Last, WalkFlags};
@@ -51,7 +51,12 @@ struct How {
 
 /// open: open(2)
 pub fn open(task: &Task<'_>) -> Result<Answer, Errno> {
-    open_at(task, libc::AT_FDCWD, 0, lenient(task.int(1), task.unsigned(2))?)
+    open_at(
+        task,
+        libc::AT_FDCWD,
+        0,
+        lenient(task.int(1), task.unsigned(2))?,
+    )
 }
 
 /// creat: open(2)
@@ -62,7 +67,12 @@ pub fn creat(task: &Task<'_>) -> Result<Answer, Errno> {
 
 /// openat: open(2)
 pub fn openat(task: &Task<'_>) -> Result<Answer, Errno> {
-    open_at(task, task.int(0), 1, lenient(task.int(2), task.unsigned(3))?)
+    open_at(
+        task,
+        task.int(0),
+        1,
+        lenient(task.int(2), task.unsigned(3))?,
+    )
 }
 
 /// The checks of open(2): unknown flags are ignored.
@@ -72,7 +82,11 @@ fn lenient(flags: i32, mode: u32) -> Result<How, Errno> {
         flags &= PATH_FLAGS;
     }
     let creates = flags & (libc::O_CREAT | TMPFILE_BIT) != 0;
-    check(How { flags, mode: if creates { mode & 0o7777 } else { 0 }, resolve: 0 })
+    check(How {
+        flags,
+        mode: if creates { mode & 0o7777 } else { 0 },
+        resolve: 0,
+    })
 }
 
 /// What both kinds of open refuse (fs/open.c, build_open_flags).
@@ -112,7 +126,10 @@ pub fn openat2(task: &Task<'_>) -> Result<Answer, Errno> {
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
     let (flags, mode, resolve) = (word(0), word(8), word(16));
     let known = KNOWN_FLAGS as u32 as u64;
-    if flags & !known != 0 || resolve & !KNOWN_RESOLVE != 0 || resolve & BENEATH_OR_ROOT == BENEATH_OR_ROOT {
+    if flags & !known != 0
+        || resolve & !KNOWN_RESOLVE != 0
+        || resolve & BENEATH_OR_ROOT == BENEATH_OR_ROOT
+    {
         return Err(Errno::INVAL);
     }
     let flags = flags as i32;
@@ -127,10 +144,21 @@ pub fn openat2(task: &Task<'_>) -> Result<Answer, Errno> {
         return Err(Errno::INVAL);
     }
     // RESOLVE_CACHED can't be promised for something that would create or truncate (openat2(2)).
-    if resolve & 0x20 != 0 && flags & (libc::O_TRUNC | libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0 {
+    if resolve & 0x20 != 0
+        && flags & (libc::O_TRUNC | libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0
+    {
         return Err(Errno::AGAIN);
     }
-    open_at(task, task.int(0), 1, check(How { flags, mode: mode as u32, resolve })?)
+    open_at(
+        task,
+        task.int(0),
+        1,
+        check(How {
+            flags,
+            mode: mode as u32,
+            resolve,
+        })?,
+    )
 }
 
 fn open_at(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Answer, Errno> {
@@ -141,7 +169,12 @@ fn open_at(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Ans
     }
 }
 
-fn resolve_and_open(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Answer, Errno> {
+fn resolve_and_open(
+    task: &Task<'_>,
+    directory: i32,
+    path: usize,
+    how: How,
+) -> Result<Answer, Errno> {
     let text = task.path(path)?;
     let creates = how.flags & libc::O_CREAT != 0;
     let exclusive = creates && how.flags & libc::O_EXCL != 0;
@@ -175,7 +208,9 @@ fn resolve_and_open(task: &Task<'_>, directory: i32, path: usize, how: How) -> R
             _ => Ok(Answer::Continue),
         };
     }
-    if how.flags & (libc::O_CREAT | libc::O_TRUNC | TMPFILE_BIT) != 0 && task.is_descriptor_table_full() {
+    if how.flags & (libc::O_CREAT | libc::O_TRUNC | TMPFILE_BIT) != 0
+        && task.is_descriptor_table_full()
+    {
         return Err(Errno::MFILE);
     }
     if creates && found.last != Last::Name {
@@ -233,15 +268,26 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             whole.extend_from_slice(&found.name);
             let descriptor = host_ops::open(&whole, how.flags, how.mode, creator.umask)?;
             note_alias(task, &descriptor, mount);
-            Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
+            Ok(Answer::Descriptor {
+                descriptor,
+                close_on_exec: close_on_exec(how),
+            })
         }
         Place::Node { mount, dentry } => {
             let mut display = parent.view_path();
             display.push(b'/');
             display.extend_from_slice(&found.name);
-            let (dentry, opened, _) =
-                dentry.create_and_open(&found.name, how.flags, how.mode, &display, &creator.on(mount))?;
-            let place = Place::Node { mount: mount.clone(), dentry };
+            let (dentry, opened, _) = dentry.create_and_open(
+                &found.name,
+                how.flags,
+                how.mode,
+                &display,
+                &creator.on(mount),
+            )?;
+            let place = Place::Node {
+                mount: mount.clone(),
+                dentry,
+            };
             answer_opened(task, place, opened, how)
         }
     }
@@ -259,14 +305,20 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
 
 fn give_file(task: &Task<'_>, place: Place, file: OpenedFile, how: How) -> Answer {
     task.view.register_file(file.identity, place);
-    Answer::Descriptor { descriptor: file.descriptor, close_on_exec: close_on_exec(how) }
+    Answer::Descriptor {
+        descriptor: file.descriptor,
+        close_on_exec: close_on_exec(how),
+    }
 }
 
 /// A marker that stands for the directory `place`.
 fn give_marker(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> {
     let (descriptor, identity) = task.view.markers.open_marker()?;
     task.view.register_marker(identity, place.clone());
-    Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
+    Ok(Answer::Descriptor {
+        descriptor,
+        close_on_exec: close_on_exec(how),
+    })
 }
 
 fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> {
@@ -289,7 +341,12 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
             Kind::NamedPipe => {
                 let text = c_string(path);
                 let flags = Argument::Value(how.flags as u64);
-                injection::run(task, libc::SYS_open, &[Argument::Bytes(&text), flags, Argument::Value(0)], true)
+                injection::run(
+                    task,
+                    libc::SYS_open,
+                    &[Argument::Bytes(&text), flags, Argument::Value(0)],
+                    true,
+                )
             }
             Kind::CharDevice | Kind::BlockDevice if mount.flags().no_dev => Err(Errno::ACCESS),
             kind => {
@@ -299,7 +356,10 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
                 let flags = how.flags & !(libc::O_CREAT | libc::O_EXCL) | libc::O_NOCTTY;
                 let descriptor = host_ops::open(path, flags, 0, 0)?;
                 note_alias(task, &descriptor, mount);
-                Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
+                Ok(Answer::Descriptor {
+                    descriptor,
+                    close_on_exec: close_on_exec(how),
+                })
             }
         },
     }
@@ -316,7 +376,10 @@ fn open_directory(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
     let path = place.host_path().ok_or(Errno::NOTDIR)?;
     let descriptor = host_ops::open(path, how.flags & !(libc::O_CREAT | libc::O_EXCL), 0, 0)?;
     if place.is_plain_host() && !has_added_names(task, place) {
-        return Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) });
+        return Ok(Answer::Descriptor {
+            descriptor,
+            close_on_exec: close_on_exec(how),
+        });
     }
     give_marker(task, place, how)
 }
@@ -331,12 +394,27 @@ fn open_temporary(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
             }
             let descriptor = host_ops::open(path, how.flags, how.mode, creator.umask)?;
             note_alias(task, &descriptor, mount);
-            Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
+            Ok(Answer::Descriptor {
+                descriptor,
+                close_on_exec: close_on_exec(how),
+            })
         }
         Place::Node { mount, dentry } => {
-            let (dentry, opened) =
-                dentry.create_temporary(how.flags, how.mode, &place.view_path(), &creator.on(mount))?;
-            answer_opened(task, Place::Node { mount: mount.clone(), dentry }, opened, how)
+            let (dentry, opened) = dentry.create_temporary(
+                how.flags,
+                how.mode,
+                &place.view_path(),
+                &creator.on(mount),
+            )?;
+            answer_opened(
+                task,
+                Place::Node {
+                    mount: mount.clone(),
+                    dentry,
+                },
+                opened,
+                how,
+            )
         }
     }
 }
@@ -365,7 +443,11 @@ fn open_path(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> 
             let marker = task.view.markers.named_marker()?;
             task.view.register_marker(marker.identity(), place.clone());
             let text = c_string(marker.path().as_os_str().as_encoded_bytes());
-            let arguments = [Argument::Bytes(&text), Argument::Value(flags as u64), Argument::Value(0)];
+            let arguments = [
+                Argument::Bytes(&text),
+                Argument::Value(flags as u64),
+                Argument::Value(0),
+            ];
             injection::run_then(task, libc::SYS_open, &arguments, false, |result| {
                 drop(marker);
                 result
@@ -375,13 +457,19 @@ fn open_path(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> 
 }
 
 fn inject_open(task: &Task<'_>, path: &[u8], flags: i32) -> Result<Answer, Errno> {
-    let arguments = [Argument::Bytes(path), Argument::Value(flags as u64), Argument::Value(0)];
+    let arguments = [
+        Argument::Bytes(path),
+        Argument::Value(flags as u64),
+        Argument::Value(0),
+    ];
     injection::run(task, libc::SYS_open, &arguments, false)
 }
 
 /// A descriptor of the supervisor for a module's regular file, known by its identity from now on.
 pub fn open_backing(task: &Task<'_>, place: &Place, caller: &Caller) -> Result<OpenedFile, Errno> {
-    let Place::Node { dentry, .. } = place else { return Err(Errno::INVAL) };
+    let Place::Node { dentry, .. } = place else {
+        return Err(Errno::INVAL);
+    };
     match dentry.open(libc::O_RDONLY, &place.view_path(), caller)? {
         Opened::File(file) => {
             task.view.register_file(file.identity, place.clone());
@@ -401,7 +489,11 @@ fn open_special(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errn
     let path = special_node(task, place)?;
     let flags = how.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_TRUNC);
     let text = c_string(&path);
-    let arguments = [Argument::Bytes(&text), Argument::Value(flags as u64), Argument::Value(0)];
+    let arguments = [
+        Argument::Bytes(&text),
+        Argument::Value(flags as u64),
+        Argument::Value(0),
+    ];
     injection::run(task, libc::SYS_open, &arguments, true)
 }
 
@@ -413,7 +505,13 @@ fn special_node(task: &Task<'_>, place: &Place) -> Result<Vec<u8>, Errno> {
         return Ok(path.clone());
     }
     let path = task.view.private.node_path();
-    rustix::fs::mknodat(rustix::fs::CWD, path.as_slice(), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        path.as_slice(),
+        rustix::fs::FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )?;
     let real = crate::task::host_identity(&path).ok_or(Errno::IO)?;
     task.view.register_file(real, place.clone());
     nodes.insert(identity, path.clone());
@@ -433,6 +531,13 @@ fn generated(task: &Task<'_>, thread: u32, kind: &str, how: How) -> Result<Answe
         let count = rustix::io::write(&memory, rest)?;
         rest = &rest[count..];
     }
-    let descriptor = rustix::fs::open(own_link(&memory), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(Answer::Descriptor { descriptor, close_on_exec: close_on_exec(how) })
+    let descriptor = rustix::fs::open(
+        own_link(&memory),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    Ok(Answer::Descriptor {
+        descriptor,
+        close_on_exec: close_on_exec(how),
+    })
 }

@@ -25,8 +25,9 @@ pub fn prctl(task: &Task<'_>) -> Result<Answer, Errno> {
         (libc::PR_GET_DUMPABLE, _) if undumpable.contains(&process) => Ok(Answer::Value(0)),
         // A forked child has its parent's state until it executes a program.
         (libc::PR_GET_DUMPABLE, _)
-            if crate::task::parent_of(process)
-                .is_some_and(|parent| undumpable.contains(&parent) && has_same_program(parent, process)) =>
+            if crate::task::parent_of(process).is_some_and(|parent| {
+                undumpable.contains(&parent) && has_same_program(parent, process)
+            }) =>
         {
             undumpable.insert(process);
             Ok(Answer::Value(0))
@@ -36,14 +37,17 @@ pub fn prctl(task: &Task<'_>) -> Result<Answer, Errno> {
 }
 
 fn has_same_program(one: u32, other: u32) -> bool {
-    let program = |process: u32| rustix::fs::readlink(format!("/proc/{process}/exe"), Vec::new()).ok();
+    let program =
+        |process: u32| rustix::fs::readlink(format!("/proc/{process}/exe"), Vec::new()).ok();
     program(one).is_some_and(|path| program(other) == Some(path))
 }
 
 /// chroot: needs a privilege natively, and the view has no other root to give
 pub fn chroot(task: &Task<'_>) -> Result<Answer, Errno> {
     let text = task.path(0)?;
-    let place = task.walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?.existing()?;
+    let place = task
+        .walk(libc::AT_FDCWD, &text, WalkFlags::FOLLOW)?
+        .existing()?;
     if place.kind()? != Kind::Directory {
         return Err(Errno::NOTDIR);
     }

@@ -57,14 +57,21 @@ impl Received {
     }
 
     fn has(&self, thread: u32, number: i32, address: u64) -> bool {
-        self.0.lock().get(&thread).is_some_and(|calls| calls.contains(&(number, address)))
+        self.0
+            .lock()
+            .get(&thread)
+            .is_some_and(|calls| calls.contains(&(number, address)))
     }
 }
 
 /// Remembers a call that may be interrupted with good reason.
 pub fn note_received(task: &Task<'_>) {
     if is_on_socket(i64::from(task.call.number)) {
-        task.view.received.note(task.call.tid, task.call.number, task.call.instruction_pointer);
+        task.view.received.note(
+            task.call.tid,
+            task.call.number,
+            task.call.instruction_pointer,
+        );
     }
 }
 
@@ -81,7 +88,9 @@ fn set_back(task: &Task<'_>) -> Option<()> {
     memory::read_exact(task.call.tid, frame, &mut saved).ok()?;
     let register = |offset: u64| {
         let offset = offset as usize;
-        Some(u64::from_le_bytes(saved.get(offset..offset + 8)?.try_into().ok()?))
+        Some(u64::from_le_bytes(
+            saved.get(offset..offset + 8)?.try_into().ok()?,
+        ))
     };
     if register(RAX)? as i64 != -i64::from(libc::EINTR) {
         return None;
@@ -106,7 +115,12 @@ fn set_back(task: &Task<'_>) -> Option<()> {
         return None;
     }
     memory::write(task.call.tid, frame + RAX, &i64::from(number).to_le_bytes()).ok()?;
-    memory::write(task.call.tid, frame + RIP, &(address - SYSCALL.len() as u64).to_le_bytes()).ok()
+    memory::write(
+        task.call.tid,
+        frame + RIP,
+        &(address - SYSCALL.len() as u64).to_le_bytes(),
+    )
+    .ok()
 }
 
 /// Can opening this wait for something, so that EINTR is an answer of its own?
@@ -116,10 +130,15 @@ fn waits(task: &Task<'_>, directory: i32, path: u64) -> bool {
         .and_then(|found| found.existing())
         .and_then(|place| match &place {
             // What a magic link leads to counts.
-            Place::Host { path, .. } => Ok(Attributes::from_stat(&rustix::fs::stat(path.as_slice())?).kind()),
+            Place::Host { path, .. } => {
+                Ok(Attributes::from_stat(&rustix::fs::stat(path.as_slice())?).kind())
+            }
             Place::Node { dentry, .. } => Ok(dentry.kind()),
         });
-    matches!(kind, Ok(Kind::NamedPipe | Kind::CharDevice | Kind::BlockDevice))
+    matches!(
+        kind,
+        Ok(Kind::NamedPipe | Kind::CharDevice | Kind::BlockDevice)
+    )
 }
 
 /// The stack pointer of a thread inside a system call, from /proc/TID/syscall (proc(5)).

@@ -32,7 +32,10 @@ fn unix_path(task: &Task<'_>, address: u64, length: usize) -> Result<Option<Vec<
         return Ok(None);
     }
     let path = &bytes[FAMILY_SIZE..length];
-    let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+    let end = path
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(path.len());
     Ok(Some(path[..end].to_vec()))
 }
 
@@ -46,20 +49,32 @@ struct RealAddress {
 impl RealAddress {
     fn new(path: &[u8]) -> Result<Self, Errno> {
         if path.len() <= ADDRESS_MAX - FAMILY_SIZE {
-            return Ok(Self { bytes: encode(path), _directory: None });
+            return Ok(Self {
+                bytes: encode(path),
+                _directory: None,
+            });
         }
-        let cut = path.iter().rposition(|&byte| byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+        let cut = path
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .ok_or(Errno::NAMETOOLONG)?;
         let directory = host_ops::open_path(&path[..cut.max(1)])?;
         let short = [own_link(&directory).as_slice(), &path[cut..]].concat();
         if short.len() > ADDRESS_MAX - FAMILY_SIZE {
             return Err(Errno::NAMETOOLONG);
         }
-        Ok(Self { bytes: encode(&short), _directory: Some(directory) })
+        Ok(Self {
+            bytes: encode(&short),
+            _directory: Some(directory),
+        })
     }
 
     /// The path in it.
     fn path(&self) -> &[u8] {
-        self.bytes[FAMILY_SIZE..].split(|&byte| byte == 0).next().unwrap_or_default()
+        self.bytes[FAMILY_SIZE..]
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default()
     }
 }
 
@@ -100,7 +115,10 @@ pub fn bind(task: &Task<'_>) -> Result<Answer, Errno> {
     ];
     injection::run_then(task, libc::SYS_bind, &arguments, false, |result| {
         if result == 0 {
-            task.view.socket_names.lock().insert(address.path().to_vec(), path.clone());
+            task.view
+                .socket_names
+                .lock()
+                .insert(address.path().to_vec(), path.clone());
         }
         if result != 0 || !on_mount {
             return result;
@@ -120,7 +138,10 @@ pub fn bind(task: &Task<'_>) -> Result<Answer, Errno> {
 
 fn remember(task: &Task<'_>, place: &Place, real: &[u8]) -> Result<(), Errno> {
     let identity = place.attributes()?.identity();
-    task.view.special_nodes.lock().insert(identity, real.to_vec());
+    task.view
+        .special_nodes
+        .lock()
+        .insert(identity, real.to_vec());
     if let Some(node) = crate::task::host_identity(real) {
         task.view.register_file(node, place.clone());
     }
@@ -145,7 +166,12 @@ fn real_address(task: &Task<'_>, path: &[u8]) -> Result<Option<RealAddress>, Err
             }
             let identity = place.attributes()?.identity();
             // A node that nobody bound in this view: as a socket file whose process is gone.
-            task.view.special_nodes.lock().get(&identity).cloned().ok_or(Errno::CONNREFUSED)?
+            task.view
+                .special_nodes
+                .lock()
+                .get(&identity)
+                .cloned()
+                .ok_or(Errno::CONNREFUSED)?
         }
     };
     RealAddress::new(&real).map(Some)
@@ -156,7 +182,9 @@ pub fn connect(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(path) = unix_path(task, task.argument(1), task.argument(2) as usize)? else {
         return Ok(Answer::Continue);
     };
-    let Some(address) = real_address(task, &path)? else { return Ok(Answer::Continue) };
+    let Some(address) = real_address(task, &path)? else {
+        return Ok(Answer::Continue);
+    };
     let arguments = [
         Argument::Value(task.argument(0)),
         Argument::Bytes(&address.bytes),
@@ -170,13 +198,22 @@ pub fn sendto(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(path) = unix_path(task, task.argument(4), task.argument(5) as usize)? else {
         return Ok(Answer::Continue);
     };
-    let Some(address) = real_address(task, &path)? else { return Ok(Answer::Continue) };
-    let socket = task.description(task.int(0)).map_err(|errno| if errno == Errno::NOSYS { Errno::CONNREFUSED } else { errno })?;
+    let Some(address) = real_address(task, &path)? else {
+        return Ok(Answer::Continue);
+    };
+    let socket = task.description(task.int(0)).map_err(|errno| {
+        if errno == Errno::NOSYS {
+            Errno::CONNREFUSED
+        } else {
+            errno
+        }
+    })?;
     let size = (task.argument(2) as usize).min(1 << 20);
     let mut data = vec![0u8; size];
     memory::read_exact(task.call.tid, task.argument(1), &mut data)?;
     let target = rustix::net::SocketAddrUnix::new(address.path())?;
-    let flags = rustix::net::SendFlags::from_bits_retain(task.unsigned(3)) | rustix::net::SendFlags::NOSIGNAL;
+    let flags = rustix::net::SendFlags::from_bits_retain(task.unsigned(3))
+        | rustix::net::SendFlags::NOSIGNAL;
     let sent = rustix::net::sendto(&socket, &data, flags, &target)?;
     Ok(Answer::Value(sent as i64))
 }
@@ -186,15 +223,23 @@ pub fn name(task: &Task<'_>) -> Result<Answer, Errno> {
     if task.view.socket_names.lock().is_empty() {
         return Ok(Answer::Continue);
     }
-    let Ok(socket) = task.description(task.int(0)) else { return Ok(Answer::Continue) };
+    let Ok(socket) = task.description(task.int(0)) else {
+        return Ok(Answer::Continue);
+    };
     let of_peer = i64::from(task.call.number) == libc::SYS_getpeername;
-    let Ok(address) = view_sys::socket::name(socket.as_fd(), of_peer) else { return Ok(Answer::Continue) };
-    let Some((family, path)) = address.split_at_checked(FAMILY_SIZE) else { return Ok(Answer::Continue) };
+    let Ok(address) = view_sys::socket::name(socket.as_fd(), of_peer) else {
+        return Ok(Answer::Continue);
+    };
+    let Some((family, path)) = address.split_at_checked(FAMILY_SIZE) else {
+        return Ok(Answer::Continue);
+    };
     if family != AF_UNIX.to_ne_bytes() {
         return Ok(Answer::Continue);
     }
     let real = path.split(|&byte| byte == 0).next().unwrap_or_default();
-    let Some(shown) = task.view.socket_names.lock().get(real).cloned() else { return Ok(Answer::Continue) };
+    let Some(shown) = task.view.socket_names.lock().get(real).cloned() else {
+        return Ok(Answer::Continue);
+    };
     let bytes = encode(&shown);
     let mut length = [0u8; 4];
     memory::read_exact(task.call.tid, task.argument(2), &mut length)?;

@@ -54,18 +54,33 @@ pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
     if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
         return Err(Errno::INVAL);
     }
-    if flags & !(libc::AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
+    if flags
+        & !(libc::AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)
+        != 0
+    {
         return Err(Errno::INVAL);
     }
     const MOUNT_ROOT: u64 = 0x2000;
     let target = target::existing(task, task.int(0), 1, flags)?;
     let (mut attributes, mount, is_root) = match &target {
-        Target::Place(place) => (place.attributes()?, place.mount().clone(), place.is_mount_root()),
+        Target::Place(place) => (
+            place.attributes()?,
+            place.mount().clone(),
+            place.is_mount_root(),
+        ),
         // Linux's own file, reached through a mount: only the mount's id differs.
         Target::Kernel => match target::reached_through(task, task.int(0)) {
-            Some(mount) if flags & libc::AT_EMPTY_PATH != 0 && task.path(1).is_ok_and(|path| path.is_empty()) => {
+            Some(mount)
+                if flags & libc::AT_EMPTY_PATH != 0
+                    && task.path(1).is_ok_and(|path| path.is_empty()) =>
+            {
                 let link = task.descriptor_link(task.int(0));
-                let found = rustix::fs::statx(CWD, link, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+                let found = rustix::fs::statx(
+                    CWD,
+                    link,
+                    AtFlags::empty(),
+                    StatxFlags::BASIC_STATS | StatxFlags::BTIME,
+                )?;
                 (Attributes::from_statx(&found), mount, false)
             }
             _ => return Ok(Answer::Continue),
@@ -112,8 +127,16 @@ pub fn faccessat2(task: &Task<'_>) -> Result<Answer, Errno> {
     access_at(task, task.int(0), 1, task.int(2), task.int(3))
 }
 
-fn access_at(task: &Task<'_>, directory: i32, path: usize, mode: i32, flags: i32) -> Result<Answer, Errno> {
-    if mode & !7 != 0 || flags & !(AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
+fn access_at(
+    task: &Task<'_>,
+    directory: i32,
+    path: usize,
+    mode: i32,
+    flags: i32,
+) -> Result<Answer, Errno> {
+    if mode & !7 != 0
+        || flags & !(AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0
+    {
         return Err(Errno::INVAL);
     }
     let target = target::existing(task, directory, path, flags)?;

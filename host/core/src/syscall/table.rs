@@ -423,13 +423,16 @@ fn action(number: u32, needs: FilterNeeds) -> FilterAction {
         Intercepted => FilterAction::Notify,
         Refused(errno, _) => FilterAction::Errno(errno),
         Partial(_) => match i64::from(number) {
-            libc::SYS_prctl => {
-                FilterAction::NotifyIfAny(0, [libc::PR_SET_DUMPABLE as u32, libc::PR_GET_DUMPABLE as u32])
-            }
+            libc::SYS_prctl => FilterAction::NotifyIfAny(
+                0,
+                [libc::PR_SET_DUMPABLE as u32, libc::PR_GET_DUMPABLE as u32],
+            ),
             // The address length: none, sockaddr_in and sockaddr_in6 are no business of the view.
             libc::SYS_sendto => FilterAction::NotifyUnlessAny(5, [0, 16, 28]),
             libc::SYS_lseek if needs.intercept_lseek => FilterAction::Notify,
-            libc::SYS_lseek | libc::SYS_sendmsg | libc::SYS_accept | libc::SYS_accept4 => FilterAction::Allow,
+            libc::SYS_lseek | libc::SYS_sendmsg | libc::SYS_accept | libc::SYS_accept4 => {
+                FilterAction::Allow
+            }
             libc::SYS_fanotify_mark => FilterAction::Allow,
             _ => FilterAction::Notify,
         },
@@ -444,7 +447,12 @@ pub fn filter_program(cookie: u64, needs: FilterNeeds) -> FilterProgram {
 
 /// Is this call one that the supervisor is always asked about?
 pub fn is_notified(number: u32) -> bool {
-    action(number, FilterNeeds { intercept_lseek: false }) == FilterAction::Notify
+    action(
+        number,
+        FilterNeeds {
+            intercept_lseek: false,
+        },
+    ) == FilterAction::Notify
 }
 
 /// The name of a system call, for messages.
@@ -468,7 +476,17 @@ pub fn compatibility_page() -> String {
             Native => ("native", String::new()),
             Intercepted => ("intercepted", String::new()),
             Partial(note) => ("partial", (*note).to_string()),
-            Refused(errno, why) => ("refused", format!("{}: {why}", if *errno == libc::EPERM { "EPERM" } else { "ENOSYS" })),
+            Refused(errno, why) => (
+                "refused",
+                format!(
+                    "{}: {why}",
+                    if *errno == libc::EPERM {
+                        "EPERM"
+                    } else {
+                        "ENOSYS"
+                    }
+                ),
+            ),
         };
         page.push_str(&format!("| {number} | {name} | {word} | {note} |\n"));
     }
@@ -482,14 +500,38 @@ mod tests {
     #[test]
     fn rows_are_in_order_and_the_filter_fits() {
         assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        let program = filter_program(1, FilterNeeds { intercept_lseek: true });
-        assert!(program.instruction_count() < 4096, "{}", program.instruction_count());
+        let program = filter_program(
+            1,
+            FilterNeeds {
+                intercept_lseek: true,
+            },
+        );
+        assert!(
+            program.instruction_count() < 4096,
+            "{}",
+            program.instruction_count()
+        );
     }
 
     #[test]
     fn data_calls_are_native() {
-        for number in [libc::SYS_read, libc::SYS_write, libc::SYS_close, libc::SYS_mmap, libc::SYS_clone, libc::SYS_futex] {
-            assert_eq!(action(number as u32, FilterNeeds { intercept_lseek: false }), FilterAction::Allow);
+        for number in [
+            libc::SYS_read,
+            libc::SYS_write,
+            libc::SYS_close,
+            libc::SYS_mmap,
+            libc::SYS_clone,
+            libc::SYS_futex,
+        ] {
+            assert_eq!(
+                action(
+                    number as u32,
+                    FilterNeeds {
+                        intercept_lseek: false
+                    }
+                ),
+                FilterAction::Allow
+            );
         }
     }
 }

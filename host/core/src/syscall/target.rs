@@ -18,7 +18,12 @@ pub enum Target {
 }
 
 /// Resolves an existing object by (`directory`, path at argument `path`). `at_flags` as in the `*at` calls.
-pub fn existing(task: &Task<'_>, directory: i32, path: usize, at_flags: i32) -> Result<Target, Errno> {
+pub fn existing(
+    task: &Task<'_>,
+    directory: i32,
+    path: usize,
+    at_flags: i32,
+) -> Result<Target, Errno> {
     if task.argument(path) == 0 && at_flags & libc::AT_EMPTY_PATH != 0 {
         return of_descriptor(task, directory);
     }
@@ -31,8 +36,17 @@ pub fn existing(task: &Task<'_>, directory: i32, path: usize, at_flags: i32) -> 
 }
 
 /// The same for a path already read.
-pub fn by_text(task: &Task<'_>, directory: i32, text: &[u8], follow: bool) -> Result<Target, Errno> {
-    let flags = if follow { WalkFlags::FOLLOW } else { WalkFlags::NO_FOLLOW };
+pub fn by_text(
+    task: &Task<'_>,
+    directory: i32,
+    text: &[u8],
+    follow: bool,
+) -> Result<Target, Errno> {
+    let flags = if follow {
+        WalkFlags::FOLLOW
+    } else {
+        WalkFlags::NO_FOLLOW
+    };
     let found = task.walk(directory, text, flags)?;
     if found.kernel_agrees {
         return Ok(Target::Kernel);
@@ -64,7 +78,9 @@ pub fn of_changed_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target,
     let target = of_descriptor(task, descriptor)?;
     match target {
         Target::Place(_) if task.is_path_only(descriptor) => Err(Errno::BADF),
-        Target::Kernel if reached_through(task, descriptor).is_some_and(|mount| mount.flags().read_only) => {
+        Target::Kernel
+            if reached_through(task, descriptor).is_some_and(|mount| mount.flags().read_only) =>
+        {
             Err(Errno::ROFS)
         }
         target => Ok(target),
@@ -77,7 +93,10 @@ pub fn reached_through(task: &Task<'_>, descriptor: i32) -> Option<Arc<Mount>> {
         return None;
     }
     let stat = rustix::fs::stat(task.descriptor_link(descriptor)).ok()?;
-    task.view.alias_mount(Identity { device: stat.st_dev, inode: stat.st_ino })
+    task.view.alias_mount(Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
 }
 
 /// Does this link below /proc lead to a file of the host that was reached through a read-only mount?
@@ -86,7 +105,12 @@ pub fn is_read_only_link(task: &Task<'_>, path: &[u8]) -> bool {
         && procfs::is_magic_link(path)
         && rustix::fs::stat(path)
             .ok()
-            .and_then(|stat| task.view.alias_mount(Identity { device: stat.st_dev, inode: stat.st_ino }))
+            .and_then(|stat| {
+                task.view.alias_mount(Identity {
+                    device: stat.st_dev,
+                    inode: stat.st_ino,
+                })
+            })
             .is_some_and(|mount| mount.flags().read_only)
 }
 

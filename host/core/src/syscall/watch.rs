@@ -13,7 +13,11 @@ pub fn inotify_add_watch(task: &Task<'_>) -> Result<Answer, Errno> {
     const DONT_FOLLOW: u32 = 0x0200_0000;
     const ONLY_DIRECTORY: u32 = 0x0100_0000;
     let mask = task.unsigned(2);
-    let at_flags = if mask & DONT_FOLLOW != 0 { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    let at_flags = if mask & DONT_FOLLOW != 0 {
+        libc::AT_SYMLINK_NOFOLLOW
+    } else {
+        0
+    };
     let target = target::existing(task, libc::AT_FDCWD, 1, at_flags)?;
     on_place(target, |place| {
         let kind = place.kind()?;
@@ -51,7 +55,11 @@ pub fn name_to_handle_at(task: &Task<'_>) -> Result<Answer, Errno> {
     if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH | AT_HANDLE_FID) != 0 {
         return Ok(Answer::Continue);
     }
-    let nofollow = if flags & libc::AT_SYMLINK_FOLLOW == 0 { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    let nofollow = if flags & libc::AT_SYMLINK_FOLLOW == 0 {
+        libc::AT_SYMLINK_NOFOLLOW
+    } else {
+        0
+    };
     let target = target::existing(task, task.int(0), 1, flags & libc::AT_EMPTY_PATH | nofollow)?;
     on_place(target, |_| Err(Errno::OPNOTSUPP))
 }

@@ -28,7 +28,12 @@ fn name(task: &Task<'_>, index: usize) -> Result<Vec<u8>, Errno> {
 }
 
 fn by_path(task: &Task<'_>, follow: bool) -> Result<Target, Errno> {
-    target::existing(task, libc::AT_FDCWD, 0, if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW })
+    target::existing(
+        task,
+        libc::AT_FDCWD,
+        0,
+        if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW },
+    )
 }
 
 fn by_descriptor(task: &Task<'_>) -> Result<Target, Errno> {
@@ -53,12 +58,30 @@ fn answer(task: &Task<'_>, buffer: u64, answer: XattrAnswer) -> Result<Answer, E
     }
 }
 
-fn do_get(task: &Task<'_>, target: Target, name: &[u8], buffer: u64, size: usize) -> Result<Answer, Errno> {
-    on_place(target, |place| answer(task, buffer, place.get_xattr(name, size.min(VALUE_MAX), &task.asker())?))
+fn do_get(
+    task: &Task<'_>,
+    target: Target,
+    name: &[u8],
+    buffer: u64,
+    size: usize,
+) -> Result<Answer, Errno> {
+    on_place(target, |place| {
+        answer(
+            task,
+            buffer,
+            place.get_xattr(name, size.min(VALUE_MAX), &task.asker())?,
+        )
+    })
 }
 
 fn do_list(task: &Task<'_>, target: Target, buffer: u64, size: usize) -> Result<Answer, Errno> {
-    on_place(target, |place| answer(task, buffer, place.list_xattr(size.min(VALUE_MAX), &task.asker())?))
+    on_place(target, |place| {
+        answer(
+            task,
+            buffer,
+            place.list_xattr(size.min(VALUE_MAX), &task.asker())?,
+        )
+    })
 }
 
 fn do_set(
@@ -95,24 +118,46 @@ fn do_remove(task: &Task<'_>, target: Target, name: &[u8]) -> Result<Answer, Err
 /// getxattr, lgetxattr
 pub fn get(task: &Task<'_>, follow: bool) -> Result<Answer, Errno> {
     let name = name(task, 1)?;
-    do_get(task, by_path(task, follow)?, &name, task.argument(2), task.argument(3) as usize)
+    do_get(
+        task,
+        by_path(task, follow)?,
+        &name,
+        task.argument(2),
+        task.argument(3) as usize,
+    )
 }
 
 /// fgetxattr
 pub fn fget(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = by_descriptor(task)?;
     let name = name(task, 1)?;
-    do_get(task, target, &name, task.argument(2), task.argument(3) as usize)
+    do_get(
+        task,
+        target,
+        &name,
+        task.argument(2),
+        task.argument(3) as usize,
+    )
 }
 
 /// listxattr, llistxattr
 pub fn list(task: &Task<'_>, follow: bool) -> Result<Answer, Errno> {
-    do_list(task, by_path(task, follow)?, task.argument(1), task.argument(2) as usize)
+    do_list(
+        task,
+        by_path(task, follow)?,
+        task.argument(1),
+        task.argument(2) as usize,
+    )
 }
 
 /// flistxattr
 pub fn flist(task: &Task<'_>) -> Result<Answer, Errno> {
-    do_list(task, by_descriptor(task)?, task.argument(1), task.argument(2) as usize)
+    do_list(
+        task,
+        by_descriptor(task)?,
+        task.argument(1),
+        task.argument(2) as usize,
+    )
 }
 
 /// setxattr, lsetxattr
@@ -124,7 +169,13 @@ pub fn set(task: &Task<'_>, follow: bool) -> Result<Answer, Errno> {
 /// fsetxattr
 pub fn fset(task: &Task<'_>) -> Result<Answer, Errno> {
     let value = (task.argument(2), task.argument(3) as usize);
-    do_set(task, || target::of_changed_descriptor(task, task.int(0)), 1, value, task.int(4))
+    do_set(
+        task,
+        || target::of_changed_descriptor(task, task.int(0)),
+        1,
+        value,
+        task.int(4),
+    )
 }
 
 /// removexattr, lremovexattr
@@ -179,7 +230,12 @@ pub fn getat(task: &Task<'_>) -> Result<Answer, Errno> {
 
 /// listxattrat
 pub fn listat(task: &Task<'_>) -> Result<Answer, Errno> {
-    do_list(task, at_target(task)?, task.argument(3), task.argument(4) as usize)
+    do_list(
+        task,
+        at_target(task)?,
+        task.argument(3),
+        task.argument(4) as usize,
+    )
 }
 
 /// removexattrat

@@ -94,7 +94,10 @@ fn move_strings(task: &Task<'_>, range: Range<u64>, changes: &mut Changes) -> Re
     const BELOW_STACK: u64 = 8 * 1024;
     let thread = task.call.tid;
     let mut free = crate::syscall::signal::stack_pointer(thread).ok_or(Errno::FAULT)? - BELOW_STACK;
-    for array in [task.argument(1), task.argument(2)].into_iter().filter(|&array| array != 0) {
+    for array in [task.argument(1), task.argument(2)]
+        .into_iter()
+        .filter(|&array| array != 0)
+    {
         for index in 0..MOST {
             let slot = array + index * 8;
             let mut word = [0u8; 8];
