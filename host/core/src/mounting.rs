@@ -85,6 +85,7 @@ pub fn mount_for(task: &Task<'_>, spec: &MountSpec) -> Result<(), Refusal> {
         let directory = task
             .working_directory()
             .map_err(Refusal::from_errno)?
+            .place
             .view_path();
         Ok(Path::new(std::ffi::OsStr::from_bytes(&directory)).join(path))
     };

@@ -37,6 +37,15 @@ pub struct Task<'v> {
     status: OnceCell<Status>,
 }
 
+/// Where a relative path begins.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The directory.
+    pub place: Place,
+    /// The kernel has something else there, which only stands for it.
+    pub is_stand_in: bool,
+}
+
 /// What an answer tells the kernel.
 #[derive(Debug)]
 pub enum Answer {
@@ -243,33 +252,43 @@ impl<'v> Task<'v> {
     }
 
     /// The working directory.
-    pub fn working_directory(&self) -> Result<Place, Errno> {
+    pub fn working_directory(&self) -> Result<Start, Errno> {
         if self.view.has_assumed_directories.load(Ordering::Acquire)
             && let Some(place) = self.view.assumed_directory(self.process())
         {
-            return Ok(place);
+            return Ok(Start {
+                place,
+                is_stand_in: true,
+            });
         }
         let link = format!("/proc/{}/cwd", self.call.tid);
         self.place_at_link(&link)
     }
 
-    fn place_at_link(&self, link: &str) -> Result<Place, Errno> {
+    fn place_at_link(&self, link: &str) -> Result<Start, Errno> {
         let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
         // Whatever the view made for a tracee has no name on the host any more.
         if path.ends_with(b" (deleted)")
             && let Ok(stat) = rustix::fs::stat(link)
             && let Object::Backed(_, backed) = self.by_identity(stat.st_dev, stat.st_ino)
         {
-            return Ok(backed.place());
+            return Ok(Start {
+                place: backed.place(),
+                is_stand_in: true,
+            });
         }
-        Ok(Place::Host {
+        let place = Place::Host {
             mount: self.table.root().clone(),
             path,
+        };
+        Ok(Start {
+            place,
+            is_stand_in: false,
         })
     }
 
     /// Where a path relative to `directory` (AT_FDCWD or a descriptor) begins.
-    pub fn start(&self, directory: i32) -> Result<Place, Errno> {
+    pub fn start(&self, directory: i32) -> Result<Start, Errno> {
         if directory == libc::AT_FDCWD {
             return self.working_directory();
         }
@@ -278,8 +297,9 @@ impl<'v> Task<'v> {
         }
         match self.place_at_link(&self.descriptor_link(directory)) {
             Err(Errno::NOENT) => Err(Errno::BADF),
-            Ok(place @ Place::Host { .. })
-                if place
+            Ok(start)
+                if start
+                    .place
                     .host_path()
                     .is_some_and(|path| path.first() != Some(&b'/')) =>
             {
@@ -295,11 +315,20 @@ impl<'v> Task<'v> {
             return Err(Errno::NOENT);
         }
         let start = if path[0] == b'/' && !flags.beneath && !flags.in_root {
-            self.table.root().root_place()
+            Start {
+                place: self.table.root().root_place(),
+                is_stand_in: false,
+            }
         } else {
             self.start(directory)?
         };
-        Walk::new(self.table.clone(), self, flags, &start).run(&start, path)
+        let walk = Walk::new(self.table.clone(), self, flags, &start.place);
+        let walk = if start.is_stand_in {
+            walk.from_stand_in()
+        } else {
+            walk
+        };
+        walk.run(&start.place, path)
     }
 
     /// Opens the tracee's own description of `descriptor` (shares position and flags). `ENOSYS` where pidfd_getfd

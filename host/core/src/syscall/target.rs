@@ -58,10 +58,12 @@ pub fn by_text(
 /// The object of a descriptor (AT_FDCWD: the working directory).
 pub fn of_descriptor(task: &Task<'_>, descriptor: i32) -> Result<Target, Errno> {
     if descriptor == libc::AT_FDCWD {
-        return match task.working_directory()? {
-            place if place.is_plain_host() => Ok(Target::Kernel),
-            place => Ok(Target::Place(place)),
-        };
+        let start = task.working_directory()?;
+        return Ok(if start.is_stand_in || !start.place.is_plain_host() {
+            Target::Place(start.place)
+        } else {
+            Target::Kernel
+        });
     }
     match task.object(descriptor)? {
         Object::Backed(_, backed) => Ok(Target::Place(backed.place())),
