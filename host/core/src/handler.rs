@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use view_sys::filter::FilterProgram;
 use view_sys::notify::Listener;
 use view_vfs::mount_table::Mount;
-use view_vfs::resolver::WalkFlags;
 
 /// A view as its socket sees it.
 pub struct Handler {
@@ -59,35 +58,21 @@ pub fn filter_for(cookie: u64) -> FilterProgram {
 
 impl Handler {
     fn describe(&self, mount: &Arc<Mount>, root: u64) -> MountInfo {
-        let parent = mount.point().map_or(0, |point| point.mount().id());
         let flags = mount.flags();
-        let mut options = String::from(if flags.read_only { "ro" } else { "rw" });
-        let words = [
-            (flags.no_suid, "nosuid"),
-            (flags.no_dev, "nodev"),
-            (flags.no_exec, "noexec"),
-            (flags.default_permissions, "default_permissions"),
-        ];
-        for (set, word) in words {
-            if set {
-                options.push(',');
-                options.push_str(word);
-            }
+        let mut options = flags.words();
+        if flags.default_permissions {
+            options.push_str(",default_permissions");
         }
         if !mount.options().is_empty() {
             options.push(',');
             options.push_str(mount.options());
         }
-        let target = mount
-            .point()
-            .map(|point| point.view_path())
-            .unwrap_or_else(|| b"/".to_vec());
         MountInfo {
             id: mount.id(),
-            parent: if parent == root { 0 } else { parent },
+            parent: mount.parent().map(|parent| parent.id()).filter(|&id| id != root).unwrap_or(0),
             filesystem: mount.filesystem().to_owned(),
             source: OsString::from_vec(mount.source().to_vec()),
-            target: PathBuf::from(OsString::from_vec(target)),
+            target: PathBuf::from(OsString::from_vec(mount.path())),
             options,
         }
     }
@@ -99,7 +84,7 @@ impl ControlHandler for Handler {
         if mount.target.is_relative() {
             mount.target = cwd.join(&mount.target);
         }
-        mounting::mount(&self.view, &self.view.namespace_of(peer.pid), &mount)
+        mounting::mount_by(&self.view, &self.view.namespace_of(peer.pid), peer.pid, &mount)
     }
 
     fn unmount(
@@ -115,19 +100,9 @@ impl ControlHandler for Handler {
         } else {
             target
         };
-        let found = mounting::resolve(
-            &self.view,
-            &namespace,
-            target.as_os_str().as_bytes(),
-            WalkFlags::FOLLOW,
-        )
-        .map_err(Refusal::from_errno)?;
-        let mount = match &found.place {
-            Some(place) if place.is_mount_root() && place.mount().point().is_some() => {
-                place.mount().clone()
-            }
-            _ => return Err(Refusal::new(libc::EINVAL, "not mounted")),
-        };
+        let mount = mounting::mount_at(&self.view, &namespace, peer.pid, target.as_os_str().as_bytes())
+            .map_err(Refusal::from_errno)?
+            .ok_or_else(|| Refusal::new(libc::EINVAL, "not mounted"))?;
         mounting::unmount(&self.view, &namespace, &mount, lazy).map_err(|errno| {
             let refusal = Refusal::from_errno(errno);
             if errno == rustix::io::Errno::BUSY {
@@ -218,7 +193,7 @@ impl ControlHandler for Handler {
         }
         let namespace = self.view.namespace_of(peer.pid).child();
         for mount in &mounts {
-            mounting::mount(&self.view, &namespace, mount).map_err(|refusal| Refusal {
+            mounting::mount_by(&self.view, &namespace, peer.pid, mount).map_err(|refusal| Refusal {
                 why: format!(
                     "cannot mount {} on {}: {}",
                     mount.source.display(),

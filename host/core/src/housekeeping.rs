@@ -4,11 +4,12 @@
 //!
 //! Neighbours: `view` (whose tables it sweeps).
 
+use crate::mounting;
 use crate::view::View;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How often the tables are swept while they hold anything.
+/// How often the tables are swept.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts the sweeping thread; it ends with the view.
@@ -25,9 +26,9 @@ fn sweep(view: &Weak<View>) {
     loop {
         std::thread::sleep(PERIOD);
         let Some(view) = view.upgrade() else { return };
-        if view.backings.is_empty() {
-            continue;
+        mounting::detach_unused(&view, &view.forget_namespaces());
+        if !view.backings.is_empty() {
+            view.collect();
         }
-        view.collect();
     }
 }

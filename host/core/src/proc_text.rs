@@ -4,9 +4,13 @@
 
 use crate::task::Task;
 use crate::view::View;
+use crate::names::{escape_newlines, escape_octal, shown_path};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::io::Errno;
+use std::sync::Arc;
 use view_vfs::attributes::{Identity, make_device};
 use view_vfs::mount_table::{Mount, MountTable};
+use view_vfs::place::Place;
 
 /// Is the file of that name in /proc/PID rewritten?
 pub fn is_generated(name: &[u8]) -> bool {
@@ -87,7 +91,7 @@ fn rewrite_map(view: &View, line: &[u8]) -> Option<Vec<u8>> {
                 "{range} {permissions} {offset} {major:02x}:{minor:02x} {}",
                 attributes.inode
             );
-            (head, crate::names::shown_path(&place))
+            (head, shown_path(&place))
         }
         None => (text.trim_end().to_owned(), view.alias(identity, told)?),
     };
@@ -96,7 +100,7 @@ fn rewrite_map(view: &View, line: &[u8]) -> Option<Vec<u8>> {
     while out.len() < PATH_COLUMN {
         out.push(b' ');
     }
-    out.extend_from_slice(&crate::names::escape_newlines(&name));
+    out.extend_from_slice(&escape_newlines(&name));
     out.push(b'\n');
     Some(out)
 }
@@ -133,95 +137,51 @@ fn rewrite_fdinfo(view: &View, thread: u32, descriptor: &str, text: &[u8]) -> Ve
     out
 }
 
-fn option_text(mount: &Mount) -> String {
-    let flags = mount.flags();
-    let mut text = String::from(if flags.read_only { "ro" } else { "rw" });
-    for (set, word) in [
-        (flags.no_suid, "nosuid"),
-        (flags.no_dev, "nodev"),
-        (flags.no_exec, "noexec"),
-    ] {
-        if set {
-            text.push(',');
-            text.push_str(word);
-        }
-    }
-    text.push_str(",relatime");
-    text
-}
-
 /// One mount's line in mounts, mountinfo or mountstats.
-fn mount_line(table: &MountTable, mount: &std::sync::Arc<Mount>, kind: &str) -> Vec<u8> {
-    let target = mount
-        .point()
-        .map(|point| point.view_path())
-        .unwrap_or_else(|| b"/".to_vec());
-    let target = crate::names::escape_octal(&target);
-    let source = crate::names::escape_octal(mount.source());
-    let options = option_text(mount);
-    let own = mount.options();
-    let with_own = if own.is_empty() {
-        options.clone()
-    } else {
-        format!("{options},{own}")
+fn mount_line(table: &MountTable, mount: &Arc<Mount>, kind: &str) -> Vec<u8> {
+    let target = escape_octal(&mount.path());
+    let source = escape_octal(mount.source());
+    let filesystem = mount.filesystem();
+    let options = format!("{},relatime", mount.flags().words());
+    let own = match mount.options() {
+        "" => String::new(),
+        own => format!(",{own}"),
     };
     match kind {
         "mountinfo" => {
-            let parent = mount.point().map_or(0, |point| point.mount().id());
-            let parent = if parent == table.root().id() {
-                host_root_id()
-            } else {
-                parent
-            };
-            let device = mount
-                .root_place()
-                .attributes()
-                .map(|attributes| attributes.device)
-                .unwrap_or(0);
+            let parent = mount.parent().map(|parent| parent.id()).filter(|&id| id != table.root().id());
+            let parent = parent.unwrap_or_else(|| host_mount_id(mount));
+            let device = mount.root_place().attributes().map_or(0, |attributes| attributes.device);
             let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-            let superblock = if own.is_empty() {
-                if mount.flags().read_only {
-                    "ro".to_owned()
-                } else {
-                    "rw".to_owned()
-                }
-            } else {
-                format!(
-                    "{},{own}",
-                    if mount.flags().read_only { "ro" } else { "rw" }
-                )
-            };
+            let access = if mount.flags().read_only { "ro" } else { "rw" };
             let head = format!("{} {parent} {major}:{minor} / ", mount.id());
-            [
-                head.as_bytes(),
-                &target,
-                format!(" {options} - {} ", mount.filesystem()).as_bytes(),
-                &source,
-                format!(" {superblock}\n").as_bytes(),
-            ]
-            .concat()
+            let middle = format!(" {options} - {filesystem} ");
+            let tail = format!(" {access}{own}\n");
+            [head.as_bytes(), &target, middle.as_bytes(), &source, tail.as_bytes()].concat()
         }
-        "mountstats" => [
-            b"device ".as_slice(),
-            &source,
-            b" mounted on ",
-            &target,
-            format!(" with fstype {}\n", mount.filesystem()).as_bytes(),
-        ]
-        .concat(),
+        "mountstats" => {
+            let tail = format!(" with fstype {filesystem}\n");
+            [b"device ".as_slice(), &source, b" mounted on ", &target, tail.as_bytes()].concat()
+        }
         _ => {
-            let tail = format!(" {} {with_own} 0 0\n", mount.filesystem());
+            let tail = format!(" {filesystem} {options}{own} 0 0\n");
             [source.as_slice(), b" ", &target, tail.as_bytes()].concat()
         }
     }
 }
 
-/// The mount id of the host's `/`, for the parent field.
-fn host_root_id() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    text.lines()
-        .filter(|line| line.split(' ').nth(4) == Some("/"))
-        .filter_map(|line| line.split(' ').next()?.parse().ok())
-        .next_back()
-        .unwrap_or(1)
+/// The id of the host's mount that a mount of the view lies on.
+fn host_mount_id(mount: &Mount) -> u64 {
+    let mut path = mount.point().and_then(Place::host_path).unwrap_or(b"/");
+    loop {
+        if let Ok(found) = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID) {
+            return found.stx_mnt_id;
+        }
+        // A mount point that the host lacks.
+        match path.iter().rposition(|&byte| byte == b'/') {
+            Some(end) if end > 0 => path = &path[..end],
+            _ if path != b"/" => path = b"/",
+            _ => return 0,
+        }
+    }
 }

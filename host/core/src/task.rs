@@ -266,7 +266,11 @@ impl<'v> Task<'v> {
     }
 
     fn place_at_link(&self, link: &str) -> Result<Start, Errno> {
-        let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
+        let path = match rustix::fs::readlink(link, Vec::new()) {
+            // Deeper than PATH_MAX: the link itself is a name for it.
+            Err(Errno::NAMETOOLONG) => link.into(),
+            path => path?.into_bytes(),
+        };
         // Whatever the view made for a tracee has no name on the host any more.
         if path.ends_with(b" (deleted)")
             && let Ok(stat) = rustix::fs::stat(link)

@@ -174,8 +174,17 @@ impl View {
     /// Makes `process` the root of a child namespace.
     pub fn add_namespace(&self, process: u32, namespace: Arc<Namespace>) {
         let mut namespaces = self.namespaces.write();
-        namespaces.retain(|(root, _)| crate::task::parent_of(*root).is_some() && *root != process);
+        namespaces.retain(|(root, _)| *root != process);
         namespaces.push((process, namespace));
+    }
+
+    /// Forgets the namespaces whose processes are gone, and gives their mounts.
+    pub fn forget_namespaces(&self) -> Vec<Arc<Mount>> {
+        let gone: Vec<_> = {
+            let mut namespaces = self.namespaces.write();
+            namespaces.extract_if(.., |(root, _)| crate::task::parent_of(*root).is_none()).collect()
+        };
+        gone.iter().flat_map(|(_, namespace)| namespace.table().mounts().to_vec()).collect()
     }
 
     /// The namespace of a thread: that of the nearest ancestor which is the root of one.

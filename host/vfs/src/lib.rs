@@ -18,8 +18,8 @@
 //! | `permission`  | access decisions as pure functions                                  |
 //! | `credentials` | who asks                                                            |
 //!
-//! Lock order: see `object`, `page_cache` and `mount_table`; the locks of `backing` and `marker` are leaves. None of one
-//! module is held while another's is taken, but that `object` fills the page cache with none of its own held.
+//! Lock order: see `object`, `page_cache` and `mount_table`; the locks of `backing` and `marker` are leaves. `object` holds
+//! none of its own while the page cache is filled.
 #![forbid(unsafe_code)]
 
 pub mod attributes;

@@ -3,16 +3,15 @@
 //! A table is immutable once published: readers take a snapshot (one reference count), writers publish a new one.
 //! So a lookup never waits for a mount, and a mount is visible to every process at its next call.
 //!
-//! Lock order: `Namespace::writer` before `Namespace::current`; nothing else is locked under either. `Mount::flags` is a
-//! leaf.
+//! Lock order: `Namespace::writer` before `Namespace::current`; nothing else is locked under either.
 
+use rustix::io::Errno;
 use crate::object::Dentry;
 use crate::place::Place;
 use parking_lot::{Mutex, RwLock};
-use rustix::io::Errno;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// What a mount shows.
 #[derive(Debug)]
@@ -38,17 +37,48 @@ pub struct MountFlags {
     pub default_permissions: bool,
 }
 
+impl MountFlags {
+    fn to_bits(self) -> u8 {
+        let all = [self.read_only, self.no_suid, self.no_dev, self.no_exec, self.default_permissions];
+        all.iter().rev().fold(0, |bits, &set| bits << 1 | u8::from(set))
+    }
+
+    fn from_bits(bits: u8) -> Self {
+        let has = |bit: u8| bits >> bit & 1 != 0;
+        Self { read_only: has(0), no_suid: has(1), no_dev: has(2), no_exec: has(3), default_permissions: has(4) }
+    }
+
+    /// The words for the options that Linux has for every mount, as in /proc/mounts.
+    pub fn words(self) -> String {
+        let mut text = String::from(if self.read_only { "ro" } else { "rw" });
+        for (is_set, word) in [(self.no_suid, ",nosuid"), (self.no_dev, ",nodev"), (self.no_exec, ",noexec")] {
+            if is_set {
+                text.push_str(word);
+            }
+        }
+        text
+    }
+
+    /// What holds in either: a bind has the options of the mount that its source lies on.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self::from_bits(self.to_bits() | other.to_bits())
+    }
+}
+
 /// One mount.
 #[derive(Debug)]
 pub struct Mount {
     id: u64,
     point: Option<Place>,
     root: Root,
-    flags: RwLock<MountFlags>,
+    /// See [`MountFlags::to_bits`]; a remount changes them under running calls.
+    flags: AtomicU8,
     source: Vec<u8>,
     filesystem: String,
     options: String,
-    transparent: bool,
+    /// Linux has the same names below it.
+    has_same_names: bool,
     /// Whether anything was ever mounted on a place of this mount.
     has_children: AtomicBool,
     /// Made by the view to hold a mount point that the host lacks; not listed.
@@ -81,26 +111,22 @@ pub struct NewMount {
 }
 
 impl Mount {
-    /// Makes a mount; it is in no table yet.
-    pub fn new(new: NewMount) -> Arc<Self> {
-        // Options change what calls do, so Linux can't be left to do them.
-        let transparent = new.flags == MountFlags::default()
-            && match (&new.point, &new.root) {
-                (None, Root::Host(root)) => root == b"/",
-                (Some(point @ Place::Host { path, .. }), Root::Host(root)) => {
-                    point.is_plain_host() && path == root
-                }
-                _ => false,
-            };
+    /// It is in no table yet.
+    fn new(new: NewMount) -> Arc<Self> {
+        let has_same_names = match (&new.point, &new.root) {
+            (None, Root::Host(root)) => root == b"/",
+            (Some(point @ Place::Host { path, .. }), Root::Host(root)) => point.is_plain_host() && path == root,
+            _ => false,
+        };
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             point: new.point,
             root: new.root,
-            flags: RwLock::new(new.flags),
+            flags: AtomicU8::new(new.flags.to_bits()),
             source: new.source,
             filesystem: new.filesystem,
             options: new.options,
-            transparent,
+            has_same_names,
             has_children: AtomicBool::new(false),
             is_scaffold: new.is_scaffold,
             adds_name: new.adds_name,
@@ -110,6 +136,15 @@ impl Mount {
     /// Identifies the mount in mountinfo and statx.
     pub fn id(&self) -> u64 {
         self.id
+    }
+    /// Its path in the view.
+    pub fn path(&self) -> Vec<u8> {
+        self.point.as_ref().map_or_else(|| b"/".to_vec(), Place::view_path)
+    }
+    /// The mount that it lies on, scaffolds left out: they are not listed.
+    pub fn parent(&self) -> Option<&Arc<Mount>> {
+        let below = self.point()?.mount();
+        if below.is_scaffold() { below.parent() } else { Some(below) }
     }
     /// The place it covers.
     pub fn point(&self) -> Option<&Place> {
@@ -121,11 +156,11 @@ impl Mount {
     }
     /// Options obeyed by the VFS.
     pub fn flags(&self) -> MountFlags {
-        *self.flags.read()
+        MountFlags::from_bits(self.flags.load(Ordering::Acquire))
     }
     /// Changes them (remount).
     pub fn set_flags(&self, flags: MountFlags) {
-        *self.flags.write() = flags;
+        self.flags.store(flags.to_bits(), Ordering::Release);
     }
     /// First field of /proc/mounts.
     pub fn source(&self) -> &[u8] {
@@ -139,9 +174,10 @@ impl Mount {
     pub fn options(&self) -> &str {
         &self.options
     }
-    /// Host paths below it mean the same to Linux and to the view.
+    /// Host paths below it mean the same to Linux and to the view. Options change what calls do, so with any Linux
+    /// can't be left to do them.
     pub fn is_transparent(&self) -> bool {
-        self.transparent
+        self.has_same_names && self.flags.load(Ordering::Acquire) == 0
     }
     /// Is it only there to hold a mount point that the host lacks?
     pub fn is_scaffold(&self) -> bool {
@@ -151,21 +187,11 @@ impl Mount {
     pub fn has_children(&self) -> bool {
         self.has_children.load(Ordering::Acquire)
     }
-    /// Does it show the host from its very root (so that /proc is Linux's)?
-    pub fn root_is_host_root(&self) -> bool {
-        matches!(&self.root, Root::Host(path) if path == b"/")
-    }
     /// The root as a place.
     pub fn root_place(self: &Arc<Self>) -> Place {
         match &self.root {
-            Root::Host(path) => Place::Host {
-                mount: self.clone(),
-                path: path.clone(),
-            },
-            Root::Node(dentry) => Place::Node {
-                mount: self.clone(),
-                dentry: dentry.clone(),
-            },
+            Root::Host(path) => Place::Host { mount: self.clone(), path: path.clone() },
+            Root::Node(dentry) => Place::Node { mount: self.clone(), dentry: dentry.clone() },
         }
     }
 }
@@ -180,11 +206,9 @@ enum Point {
 fn point_of(place: &Place) -> Point {
     match place {
         Place::Host { mount, path } => Point::Host(mount.id(), path.clone()),
-        Place::Node { mount, dentry } => Point::Node(
-            mount.id(),
-            dentry.instance().device(),
-            dentry.inode().number().0,
-        ),
+        Place::Node { mount, dentry } => {
+            Point::Node(mount.id(), dentry.instance().device(), dentry.inode().number().0)
+        }
     }
 }
 
@@ -201,12 +225,7 @@ pub struct MountTable {
 
 impl MountTable {
     fn new(root: Arc<Mount>) -> Self {
-        Self {
-            root,
-            mounts: Vec::new(),
-            by_point: HashMap::new(),
-            host_points: Vec::new(),
-        }
+        Self { root, mounts: Vec::new(), by_point: HashMap::new(), host_points: Vec::new() }
     }
 
     /// The root mount.
@@ -272,17 +291,20 @@ impl MountTable {
             .collect()
     }
 
-    /// Is something mounted on a place of this mount?
-    pub fn is_parent(&self, mount: &Arc<Mount>) -> bool {
-        self.mounts.iter().any(|one| {
-            one.point()
-                .is_some_and(|point| point.mount().id() == mount.id())
+    /// Is something mounted below this host directory of `mount`, so that the mount would stay behind if it were moved?
+    pub fn has_points_below(&self, mount: u64, directory: &[u8]) -> bool {
+        self.host_points.iter().any(|(owner, point)| {
+            *owner == mount && point.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
         })
     }
 
-    /// Is some mount's root or point this place (rename and rmdir then fail with `EBUSY`)?
-    pub fn is_mount_point(&self, place: &Place) -> bool {
-        self.covering(place).is_some() || (place.is_mount_root() && place.mount().point().is_some())
+    /// The mounts that lie on places of this one.
+    fn children(&self, id: u64) -> impl Iterator<Item = &Arc<Mount>> {
+        self.mounts.iter().filter(move |one| one.point().is_some_and(|point| point.mount().id() == id))
+    }
+
+    fn contains(&self, mount: &Arc<Mount>) -> bool {
+        self.root.id() == mount.id() || self.mounts.iter().any(|one| one.id() == mount.id())
     }
 
     fn insert(&mut self, mount: Arc<Mount>) {
@@ -344,7 +366,9 @@ impl Namespace {
 
     /// A child namespace: the same mounts now, its own changes from now on.
     pub fn child(&self) -> Arc<Self> {
-        Self::with_table((*self.table()).clone())
+        let table = self.table();
+        table.mounts.iter().for_each(hold_point);
+        Self::with_table((*table).clone())
     }
 
     /// Identifies the namespace.
@@ -357,16 +381,30 @@ impl Namespace {
         self.current.read().clone()
     }
 
-    /// Adds a mount on its point.
-    pub fn add(&self, mount: Arc<Mount>) {
+    /// Mounts on the point of `new`, or on what another caller has mounted there meanwhile.
+    ///
+    /// # Errors
+    /// `EINVAL` for a mount without a point, `ENOENT` when the mount that the point lies on is gone.
+    pub fn add(&self, mut new: NewMount) -> Result<Arc<Mount>, Errno> {
         let _writer = self.writer.lock();
         let mut table = (*self.table()).clone();
-        table.insert(mount);
+        let point = table.cross_down(new.point.take().ok_or(Errno::INVAL)?);
+        if !table.contains(point.mount()) {
+            return Err(Errno::NOENT);
+        }
+        new.point = Some(point);
+        let mount = Mount::new(new);
+        hold_point(&mount);
+        table.insert(mount.clone());
         *self.current.write() = Arc::new(table);
+        Ok(mount)
     }
 
-    /// Removes a mount: `EINVAL` if it is not in the tree, `EBUSY` if others are mounted on it (unless `lazy`, which
-    /// takes them along) or it is in use by `is_busy`.
+    /// Removes a mount and gives all that went with it: others on it (only when `lazy`), and a scaffold that held
+    /// nothing else.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is not in the tree; unless `lazy`, `EBUSY` if others are mounted on it or `is_busy` says so.
     pub fn remove(
         &self,
         mount: &Arc<Mount>,
@@ -375,42 +413,51 @@ impl Namespace {
     ) -> Result<Vec<Arc<Mount>>, Errno> {
         let _writer = self.writer.lock();
         let mut table = (*self.table()).clone();
-        if !table.mounts.iter().any(|one| one.id() == mount.id()) {
+        if mount.point().is_none() || !table.contains(mount) {
             return Err(Errno::INVAL);
         }
-        let mut removed = vec![mount.clone()];
-        if table.is_parent(mount) && !lazy {
+        if !lazy && (table.children(mount.id()).next().is_some() || is_busy(mount)) {
             return Err(Errno::BUSY);
         }
+        let mut removed = vec![mount.clone()];
         let mut at = 0;
-        while at < removed.len() {
-            let id = removed[at].id();
-            for one in &table.mounts {
-                if one.point().is_some_and(|point| point.mount().id() == id) {
-                    removed.push(one.clone());
-                }
-            }
+        while let Some(id) = removed.get(at).map(|one| one.id()) {
+            removed.extend(table.children(id).cloned());
             at += 1;
         }
-        if !lazy && is_busy(mount) {
-            return Err(Errno::BUSY);
-        }
-        // A scaffold that held nothing else goes with its mount.
-        if let Some(under) = mount.point().map(|point| point.mount().clone()) {
-            let others = table.mounts.iter().any(|one| {
-                one.id() != mount.id()
-                    && one
-                        .point()
-                        .is_some_and(|point| point.mount().id() == under.id())
-            });
-            if under.is_scaffold() && !others {
-                removed.push(under);
-            }
+        if let Some(under) = mount.point().map(Place::mount)
+            && under.is_scaffold()
+            && table.children(under.id()).all(|one| one.id() == mount.id())
+        {
+            removed.push(under.clone());
         }
         for one in &removed {
             table.remove(one.id());
+            release_point(one);
         }
         *self.current.write() = Arc::new(table);
         Ok(removed)
     }
 }
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        self.table().mounts.iter().for_each(release_point);
+    }
+}
+
+/// A name with a mount on it, in whatever namespace, can't be removed.
+fn hold_point(mount: &Arc<Mount>) {
+    if let Some(Place::Node { dentry, .. }) = mount.point() {
+        dentry.add_mount();
+    }
+}
+
+fn release_point(mount: &Arc<Mount>) {
+    if let Some(Place::Node { dentry, .. }) = mount.point() {
+        dentry.remove_mount();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -63,17 +63,12 @@ impl Place {
     /// The path by which the view shows this object, as getcwd(2) and /proc/PID/cwd tell it.
     pub fn view_path(&self) -> Vec<u8> {
         let mount = self.mount();
-        let inside: Vec<u8> = match (self, mount.root()) {
-            (Place::Host { path, .. }, Root::Host(root)) => {
-                if root == b"/" {
-                    path.get(1..).unwrap_or_default().to_vec()
-                } else {
-                    let tail = path.get(root.len()..).unwrap_or_default();
-                    tail.strip_prefix(b"/").unwrap_or(tail).to_vec()
-                }
-            }
-            (Place::Node { dentry, .. }, Root::Node(root)) => path_below(dentry, root),
-            _ => Vec::new(),
+        let Some(inside) = self.path_below_root() else {
+            // Moved out of a bind: what Linux says of a place that no path leads to.
+            return match self {
+                Place::Host { path, .. } => [b"(unreachable)", path.as_slice()].concat(),
+                Place::Node { dentry, .. } => [b"(unreachable)", dentry.path_in_mount().as_slice()].concat(),
+            };
         };
         let mut path = match mount.point() {
             Some(point) => point.view_path(),
@@ -88,42 +83,49 @@ impl Place {
         path
     }
 
+    /// The path from the mount's root, without a leading slash; `None` if the object does not lie below the root.
+    fn path_below_root(&self) -> Option<Vec<u8>> {
+        match (self, self.mount().root()) {
+            (Place::Host { path, .. }, Root::Host(root)) => {
+                let rest = path.strip_prefix(root.as_slice())?;
+                if root == b"/" || rest.is_empty() {
+                    return Some(rest.to_vec());
+                }
+                rest.strip_prefix(b"/").map(<[u8]>::to_vec)
+            }
+            (Place::Node { dentry, .. }, Root::Node(root)) => {
+                root.is_ancestor_of(dentry).then(|| dentry.path_below(root))
+            }
+            _ => None,
+        }
+    }
+
     /// Has the object's name been removed (getcwd(2) then fails with `ENOENT`)?
     pub fn is_deleted(&self) -> bool {
         match self {
             // As Linux tells the name of a directory that it has removed.
             Place::Host { path, .. } => {
-                path.ends_with(b" (deleted)")
-                    && crate::host_ops::attributes(path) == Err(Errno::NOENT)
+                path.ends_with(b" (deleted)") && crate::host_ops::attributes(path) == Err(Errno::NOENT)
             }
             Place::Node { dentry, .. } => dentry.is_deleted(),
         }
     }
 
-    /// The directory that holds this one, inside the same mount; `None` at the mount's root.
+    /// The directory that holds this one, inside the same mount; `None` at the mount's root, and for what has been
+    /// moved out of a bind (fs/namei.c, path_connected).
     pub fn parent_in_mount(&self) -> Option<Place> {
-        if self.is_mount_root() {
+        if self.is_mount_root() || self.path_below_root().is_none() {
             return None;
         }
         match self {
             Place::Host { mount, path } => {
                 let end = path.iter().rposition(|&byte| byte == b'/')?;
-                let parent = if end == 0 {
-                    b"/".to_vec()
-                } else {
-                    path[..end].to_vec()
-                };
-                Some(Place::Host {
-                    mount: mount.clone(),
-                    path: parent,
-                })
+                let parent = if end == 0 { b"/".to_vec() } else { path[..end].to_vec() };
+                Some(Place::Host { mount: mount.clone(), path: parent })
             }
             Place::Node { mount, dentry } => {
                 let parent = dentry.parent()?;
-                Some(Place::Node {
-                    mount: mount.clone(),
-                    dentry: parent,
-                })
+                Some(Place::Node { mount: mount.clone(), dentry: parent })
             }
         }
     }
@@ -142,24 +144,26 @@ impl Place {
         }
     }
 
+    /// The place of a name in a host directory, whether it exists or not; `None` in a module.
+    pub fn host_child(&self, name: &[u8]) -> Option<Place> {
+        match self {
+            Place::Host { mount, path } => Some(Self::join_host(mount, path, name)),
+            Place::Node { .. } => None,
+        }
+    }
+
     /// A child of a host directory, by name.
     pub(crate) fn join_host(mount: &Arc<Mount>, directory: &[u8], name: &[u8]) -> Place {
-        let mut path = directory.to_vec();
-        if path != b"/" {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-        Place::Host {
-            mount: mount.clone(),
-            path,
-        }
+        Place::Host { mount: mount.clone(), path: child_path(directory, name) }
     }
 }
 
-/// The path of `dentry` below `root`, both of one instance, without a leading slash.
-fn path_below(dentry: &Arc<Dentry>, root: &Arc<Dentry>) -> Vec<u8> {
-    let whole = dentry.path_in_mount();
-    let base = root.path_in_mount();
-    let tail = whole.strip_prefix(base.as_slice()).unwrap_or(&whole);
-    tail.strip_prefix(b"/").unwrap_or(tail).to_vec()
+/// The path of `name` in a host directory.
+pub(crate) fn child_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = directory.to_vec();
+    if path != b"/" {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
 }

@@ -10,9 +10,10 @@
 //! References: path_resolution(7), openat2(2), fs/namei.c.
 
 use crate::attributes::Kind;
-use crate::mount_table::MountTable;
+use crate::mount_table::{Mount, MountTable};
 use crate::place::Place;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::{host_ops, procfs};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -30,10 +31,6 @@ pub trait WalkContext {
     fn place_of(&self, device: u64, inode: u64) -> Option<Place>;
     /// May the caller search this directory of a module?
     fn may_search(&self, directory: &Place) -> Result<(), Errno>;
-    /// Where the caller's own `/` is, if not at the root of its namespace.
-    fn root(&self) -> Option<Place> {
-        None
-    }
 }
 
 /// How to walk.
@@ -67,16 +64,9 @@ impl WalkFlags {
         in_root: false,
     };
     /// Follow all links but one in the last component.
-    pub const NO_FOLLOW: WalkFlags = WalkFlags {
-        follow: false,
-        ..Self::FOLLOW
-    };
+    pub const NO_FOLLOW: WalkFlags = WalkFlags { follow: false, ..Self::FOLLOW };
     /// For creating or removing a name.
-    pub const PARENT: WalkFlags = WalkFlags {
-        follow: false,
-        parent: true,
-        ..Self::FOLLOW
-    };
+    pub const PARENT: WalkFlags = WalkFlags { follow: false, parent: true, ..Self::FOLLOW };
 }
 
 /// The last component of a path.
@@ -127,7 +117,7 @@ pub struct Walk<'a> {
     table: Arc<MountTable>,
     caller: &'a dyn WalkContext,
     flags: WalkFlags,
-    /// The walk may not leave this (chroot, RESOLVE_BENEATH, RESOLVE_IN_ROOT).
+    /// The walk may not leave this (the view's `/`, or that of RESOLVE_BENEATH and RESOLVE_IN_ROOT).
     root: Place,
     links: u32,
     kernel_agrees: bool,
@@ -135,10 +125,7 @@ pub struct Walk<'a> {
 
 enum Step {
     Arrived(Place),
-    Missing {
-        parent: Place,
-        name: Vec<u8>,
-    },
+    Missing { parent: Place, name: Vec<u8> },
     Link(Vec<u8>),
     /// A magic link: it jumps.
     Jump(Place),
@@ -148,32 +135,13 @@ enum Step {
 
 impl<'a> Walk<'a> {
     /// Prepares a walk. `start` is the directory that relative paths begin at.
-    pub fn new(
-        table: Arc<MountTable>,
-        caller: &'a dyn WalkContext,
-        flags: WalkFlags,
-        start: &Place,
-    ) -> Self {
+    pub fn new(table: Arc<MountTable>, caller: &'a dyn WalkContext, flags: WalkFlags, start: &Place) -> Self {
         let root = if flags.beneath || flags.in_root {
             start.clone()
         } else {
-            match caller.root() {
-                Some(root) => root,
-                None => {
-                    let root = table.root().root_place();
-                    table.cross_down(root)
-                }
-            }
+            view_root(&table)
         };
-        let kernel_agrees = caller.root().is_none();
-        Self {
-            table,
-            caller,
-            flags,
-            root,
-            links: 0,
-            kernel_agrees,
-        }
+        Self { table, caller, flags, root, links: 0, kernel_agrees: true }
     }
 
     /// The kernel has a stand-in where the walk starts, so it would not find the same.
@@ -191,9 +159,7 @@ impl<'a> Walk<'a> {
         if path[0] == b'/' {
             at = self.absolute()?;
         }
-        if !at.is_plain_host() {
-            self.kernel_agrees = false;
-        }
+        self.note(&at);
         let mut pending: Vec<u8> = path.to_vec();
         let mut position = 0;
         let mut last = Last::Root;
@@ -207,21 +173,17 @@ impl<'a> Walk<'a> {
             if rest.is_empty() {
                 break;
             }
-            let length = rest
-                .iter()
-                .position(|&byte| byte == b'/')
-                .unwrap_or(rest.len());
+            let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
             let component = &rest[..length];
-            if component == b"." {
-                self.require_directory(&at)?;
+            if component == b"." || component == b".." {
+                if let Err(errno) = self.may_walk_through(&at) {
+                    return self.fail(errno);
+                }
                 last = Last::Dot;
-                position += length;
-                continue;
-            }
-            if component == b".." {
-                self.require_directory(&at)?;
-                at = self.dot_dot(at)?;
-                last = Last::DotDot;
+                if component == b".." {
+                    at = self.dot_dot(at)?;
+                    last = Last::DotDot;
+                }
                 position += length;
                 continue;
             }
@@ -231,16 +193,12 @@ impl<'a> Walk<'a> {
             let is_last = after.iter().all(|&byte| byte == b'/');
             match step {
                 Step::Arrived(place) => {
-                    let cut = used
-                        .iter()
-                        .rposition(|&byte| byte == b'/')
-                        .map_or(0, |slash| slash + 1);
+                    let cut = used.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
                     if is_last {
                         name = used[cut..].to_vec();
-                        parent = if self.flags.parent {
-                            Some(self.parent_of_arrival(&at, used, cut)?)
-                        } else {
-                            None
+                        parent = match self.flags.parent {
+                            true => Some(arrive_directory(&at, &used[..cut])?),
+                            false => None,
                         };
                     }
                     last = Last::Name;
@@ -254,14 +212,15 @@ impl<'a> Walk<'a> {
                     }
                     let cut = used.iter().rposition(|&byte| byte == b'/');
                     at = match cut {
-                        Some(slash) => self.arrive_directory(&at, &used[..slash])?,
+                        Some(slash) => arrive_directory(&at, &used[..slash])?,
                         None => at,
                     };
                     if target[0] == b'/' {
-                        at = self.absolute()?;
-                        if !at.is_plain_host() {
-                            self.kernel_agrees = false;
-                        }
+                        let root = self.absolute()?;
+                        self.stay_on_mount(&at, &root)?;
+                        at = root;
+                        self.note(&at);
+                        last = Last::Root;
                     }
                     let mut next = target;
                     next.extend_from_slice(after);
@@ -269,26 +228,22 @@ impl<'a> Walk<'a> {
                     position = 0;
                 }
                 Step::Jump(place) => {
-                    if self.flags.no_symlinks || self.flags.no_magic_links {
+                    self.count_link()?;
+                    if self.flags.no_magic_links {
                         return Err(Errno::LOOP);
                     }
+                    self.stay_on_mount(&at, &place)?;
                     if self.flags.beneath || self.flags.in_root {
                         return Err(Errno::XDEV);
                     }
-                    self.count_link()?;
-                    if !place.is_plain_host() {
-                        self.kernel_agrees = false;
-                    }
+                    self.note(&place);
                     at = place;
                     last = Last::Dot;
                     name.clear();
                     parent = None;
                     position += consumed;
                 }
-                Step::Missing {
-                    parent: directory,
-                    name: missing,
-                } => {
+                Step::Missing { parent: directory, name: missing } => {
                     if !is_last {
                         return self.fail(Errno::NOENT);
                     }
@@ -310,8 +265,13 @@ impl<'a> Walk<'a> {
             }
         }
         let wants_directory = pending.last() == Some(&b'/');
-        if wants_directory && last == Last::Name && !self.kernel_agrees && !self.flags.parent {
-            self.require_directory(&at)?;
+        if wants_directory
+            && last == Last::Name
+            && !self.kernel_agrees
+            && !self.flags.parent
+            && at.kind()? != Kind::Directory
+        {
+            return Err(Errno::NOTDIR);
         }
         Ok(Found {
             parent,
@@ -352,34 +312,30 @@ impl<'a> Walk<'a> {
             return Err(Errno::LOOP);
         }
         self.links += 1;
-        if self.links > MAX_LINKS {
-            Err(Errno::LOOP)
-        } else {
-            Ok(())
-        }
+        if self.links > MAX_LINKS { Err(Errno::LOOP) } else { Ok(()) }
     }
 
-    fn require_directory(&self, place: &Place) -> Result<(), Errno> {
+    /// Linux arrives here only if the view names no other object on the way.
+    fn note(&mut self, place: &Place) {
+        self.kernel_agrees &= place.is_plain_host();
+    }
+
+    /// RESOLVE_NO_XDEV.
+    fn stay_on_mount(&self, from: &Place, to: &Place) -> Result<(), Errno> {
+        if self.flags.no_mount_crossing && from.mount().id() != to.mount().id() { Err(Errno::XDEV) } else { Ok(()) }
+    }
+
+    /// Is it a directory that the caller may search?
+    fn may_walk_through(&self, place: &Place) -> Result<(), Errno> {
         match place {
             Place::Node { dentry, .. } => {
-                if dentry.kind() == Kind::Directory {
-                    self.caller.may_search(place)
-                } else {
-                    Err(Errno::NOTDIR)
-                }
+                if dentry.kind() == Kind::Directory { self.caller.may_search(place) } else { Err(Errno::NOTDIR) }
             }
+            // The working directory, removed: `.` and `..` still lead somewhere.
+            Place::Host { .. } if place.is_deleted() => Ok(()),
             Place::Host { path, .. } => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                match rustix::fs::openat2(
-                    rustix::fs::CWD,
-                    path.as_slice(),
-                    flags,
-                    Mode::empty(),
-                    ResolveFlags::NO_SYMLINKS,
-                ) {
-                    Ok(_) => Ok(()),
-                    Err(errno) => Err(errno),
-                }
+                let itself = [path.as_slice(), b"/."].concat();
+                host_ops::probe(&itself, OFlags::DIRECTORY | OFlags::NOFOLLOW)
             }
         }
     }
@@ -389,56 +345,21 @@ impl<'a> Walk<'a> {
         let mut at = from;
         loop {
             if at.is_same(&self.root) {
-                return if self.flags.beneath {
-                    Err(Errno::XDEV)
-                } else {
-                    Ok(at)
-                };
+                return if self.flags.beneath { Err(Errno::XDEV) } else { Ok(at) };
             }
             match at.parent_in_mount() {
                 Some(parent) => {
-                    let parent = self.table.cross_down(parent);
-                    if !parent.is_plain_host() {
-                        self.kernel_agrees = false;
-                    }
-                    return Ok(parent);
+                    return self.cross(parent);
                 }
+                // Moved out of a bind.
+                None if !at.is_mount_root() => return Err(Errno::NOENT),
                 None => match at.mount().point() {
-                    Some(point) => {
-                        if self.flags.no_mount_crossing {
-                            return Err(Errno::XDEV);
-                        }
-                        at = point.clone();
-                    }
-                    // A removed directory, or the root of everything.
-                    None if at.is_mount_root() => return Ok(at),
-                    None => return Err(Errno::NOENT),
+                    Some(_) if self.flags.no_mount_crossing => return Err(Errno::XDEV),
+                    Some(point) => at = point.clone(),
+                    None => return Ok(at),
                 },
             }
         }
-    }
-
-    /// The directory reached by `components` (none of them a link) from `at`.
-    fn arrive_directory(&mut self, at: &Place, components: &[u8]) -> Result<Place, Errno> {
-        let mut place = at.clone();
-        for component in components
-            .split(|&byte| byte == b'/')
-            .filter(|one| !one.is_empty())
-        {
-            place = match &place {
-                Place::Host { mount, path } => Place::join_host(mount, path, component),
-                Place::Node { mount, dentry } => Place::Node {
-                    mount: mount.clone(),
-                    dentry: dentry.lookup(component)?,
-                },
-            };
-        }
-        Ok(place)
-    }
-
-    /// The directory in which the last of `used` lies; `cut` is where its name begins.
-    fn parent_of_arrival(&mut self, at: &Place, used: &[u8], cut: usize) -> Result<Place, Errno> {
-        self.arrive_directory(at, &used[..cut])
     }
 
     /// Takes as many components of `rest` as can be settled at once.
@@ -446,10 +367,7 @@ impl<'a> Walk<'a> {
         match at {
             Place::Host { .. } => self.host_step(at, rest),
             Place::Node { .. } => {
-                let length = rest
-                    .iter()
-                    .position(|&byte| byte == b'/')
-                    .unwrap_or(rest.len());
+                let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
                 let follow = self.follows(&rest[length..]);
                 Ok((length, self.node_step(at, &rest[..length], follow)?))
             }
@@ -464,30 +382,22 @@ impl<'a> Walk<'a> {
     }
 
     fn node_step(&mut self, at: &Place, component: &[u8], follow: bool) -> Result<Step, Errno> {
-        let Place::Node { mount, dentry } = at else {
-            return Err(Errno::IO);
-        };
-        self.require_directory(at)?;
+        let Place::Node { mount, dentry } = at else { return Err(Errno::IO) };
+        self.may_walk_through(at)?;
         if component.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG);
         }
         let child = match dentry.lookup(component) {
             Ok(child) => child,
             Err(Errno::NOENT) => {
-                return Ok(Step::Missing {
-                    parent: at.clone(),
-                    name: component.to_vec(),
-                });
+                return Ok(Step::Missing { parent: at.clone(), name: component.to_vec() });
             }
             Err(errno) => return Err(errno),
         };
         if follow && child.kind() == Kind::Symlink {
             return Ok(Step::Link(child.read_link()?.to_vec()));
         }
-        let place = Place::Node {
-            mount: mount.clone(),
-            dentry: child,
-        };
+        let place = Place::Node { mount: mount.clone(), dentry: child };
         self.cross(place).map(Step::Arrived)
     }
 
@@ -500,28 +410,20 @@ impl<'a> Walk<'a> {
             return Err(Errno::XDEV);
         }
         let place = self.table.cross_down(place);
-        if !place.is_plain_host() {
-            self.kernel_agrees = false;
-        }
+        self.note(&place);
         Ok(place)
     }
 
     fn host_step(&mut self, at: &Place, rest: &[u8]) -> Result<(usize, Step), Errno> {
-        let Place::Host { mount, path } = at else {
-            return Err(Errno::IO);
-        };
+        let Place::Host { mount, path } = at else { return Err(Errno::IO) };
         // As many plain names as there are before the next `.` or `..`.
         let mut candidate = path.clone();
         let mut consumed = 0;
         let base = path.len();
-        let is_proc = mount.root_is_host_root()
-            && (path == b"/" && rest.starts_with(b"proc") || crate::procfs::is_below(path));
+        let is_proc = path == b"/" && rest.starts_with(b"proc") || procfs::is_below(path);
         let mut position = 0;
         while position < rest.len() {
-            let length = rest[position..]
-                .iter()
-                .position(|&byte| byte == b'/')
-                .unwrap_or(rest.len() - position);
+            let length = rest[position..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - position);
             let component = &rest[position..position + length];
             if length > 0 {
                 if component == b"." || component == b".." {
@@ -552,34 +454,17 @@ impl<'a> Walk<'a> {
             && let Some(point) = self.table.first_point_on(mount.id(), base, &candidate)
         {
             let consumed = consumed_for(base, path, point, rest);
-            let place = Place::Host {
-                mount: mount.clone(),
-                path: point.to_vec(),
-            };
+            let place = Place::Host { mount: mount.clone(), path: point.to_vec() };
             return Ok((consumed, Step::Arrived(self.cross(place)?)));
         }
         let is_last = rest[consumed..].iter().all(|&byte| byte == b'/');
         let follow = self.follows(&rest[consumed..]);
-        let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-        if !follow {
-            flags |= OFlags::NOFOLLOW;
-        }
-        if !is_last {
-            flags |= OFlags::DIRECTORY;
-        }
-        let asked = rustix::fs::openat2(
-            rustix::fs::CWD,
-            candidate.as_slice(),
-            flags,
-            Mode::empty(),
-            ResolveFlags::NO_SYMLINKS,
-        );
-        match asked {
-            Ok(_) => {
-                let place = Place::Host {
-                    mount: mount.clone(),
-                    path: candidate,
-                };
+        let mut flags = OFlags::empty();
+        flags.set(OFlags::NOFOLLOW, !follow);
+        flags.set(OFlags::DIRECTORY, !is_last);
+        match host_ops::probe(&candidate, flags) {
+            Ok(()) => {
+                let place = Place::Host { mount: mount.clone(), path: candidate };
                 Ok((consumed, Step::Arrived(place)))
             }
             Err(Errno::LOOP) => self.host_components(at, rest, consumed, follow),
@@ -597,50 +482,24 @@ impl<'a> Walk<'a> {
     }
 
     /// The last component of `candidate` is missing: is its parent there?
-    fn host_missing(
-        &mut self,
-        mount: &Arc<crate::mount_table::Mount>,
-        candidate: Vec<u8>,
-        consumed: usize,
-    ) -> Result<(usize, Step), Errno> {
-        let end = candidate
-            .iter()
-            .rposition(|&byte| byte == b'/')
-            .unwrap_or(0);
-        let parent = if end == 0 {
-            b"/".to_vec()
-        } else {
-            candidate[..end].to_vec()
-        };
+    fn host_missing(&mut self, mount: &Arc<Mount>, candidate: Vec<u8>, consumed: usize) -> Result<(usize, Step), Errno> {
+        let end = candidate.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        let parent = if end == 0 { b"/".to_vec() } else { candidate[..end].to_vec() };
         let name = candidate[end + 1..].to_vec();
-        let parent = Place::Host {
-            mount: mount.clone(),
-            path: parent,
-        };
-        match self.require_directory(&parent) {
+        let parent = Place::Host { mount: mount.clone(), path: parent };
+        match self.may_walk_through(&parent) {
             Ok(()) => Ok((consumed, Step::Missing { parent, name })),
             Err(errno) => Ok((consumed, Step::Failed(errno))),
         }
     }
 
     /// Some component of the first `limit` bytes of `rest` is a symbolic link: finds the first one.
-    fn host_components(
-        &mut self,
-        at: &Place,
-        rest: &[u8],
-        limit: usize,
-        follow: bool,
-    ) -> Result<(usize, Step), Errno> {
-        let Place::Host { mount, path } = at else {
-            return Err(Errno::IO);
-        };
+    fn host_components(&mut self, at: &Place, rest: &[u8], limit: usize, follow: bool) -> Result<(usize, Step), Errno> {
+        let Place::Host { mount, path } = at else { return Err(Errno::IO) };
         let mut candidate = path.clone();
         let mut position = 0;
         while position < limit {
-            let length = rest[position..limit]
-                .iter()
-                .position(|&byte| byte == b'/')
-                .unwrap_or(limit - position);
+            let length = rest[position..limit].iter().position(|&byte| byte == b'/').unwrap_or(limit - position);
             if length == 0 {
                 position += 1;
                 continue;
@@ -652,16 +511,10 @@ impl<'a> Walk<'a> {
             let end = position + length;
             let is_final = end == limit && rest[limit..].iter().all(|&byte| byte == b'/');
             if is_final && !follow {
-                return Ok((
-                    end,
-                    Step::Arrived(Place::Host {
-                        mount: mount.clone(),
-                        path: candidate,
-                    }),
-                ));
+                return Ok((end, Step::Arrived(Place::Host { mount: mount.clone(), path: candidate })));
             }
-            match rustix::fs::readlink(candidate.as_slice(), Vec::new()) {
-                Ok(target) => return Ok((end, Step::Link(target.into_bytes()))),
+            match host_ops::read_link(&candidate) {
+                Ok(target) => return Ok((end, Step::Link(target))),
                 Err(Errno::INVAL) => {}
                 Err(Errno::NOENT) if is_final => {
                     return self.host_missing(mount, candidate, end);
@@ -671,63 +524,40 @@ impl<'a> Walk<'a> {
             position = end;
         }
         // The tree changed meanwhile: there is no link any more.
-        Ok((
-            limit,
-            Step::Arrived(Place::Host {
-                mount: mount.clone(),
-                path: candidate,
-            }),
-        ))
+        Ok((limit, Step::Arrived(Place::Host { mount: mount.clone(), path: candidate })))
     }
 
     /// One component at or below /proc, where `self` is the caller and links may be magic.
     fn proc_step(
         &mut self,
-        mount: &Arc<crate::mount_table::Mount>,
+        mount: &Arc<Mount>,
         directory: &[u8],
         candidate: Vec<u8>,
         rest: &[u8],
         consumed: usize,
     ) -> Result<Step, Errno> {
         if mount.has_children()
-            && let Some(point) = self
-                .table
-                .first_point_on(mount.id(), directory.len(), &candidate)
+            && let Some(point) = self.table.first_point_on(mount.id(), directory.len(), &candidate)
             && point.len() == candidate.len()
         {
-            let place = Place::Host {
-                mount: mount.clone(),
-                path: candidate,
-            };
+            let place = Place::Host { mount: mount.clone(), path: candidate };
             return self.cross(place).map(Step::Arrived);
         }
         let follow = self.follows(&rest[consumed..]);
         if follow && candidate == b"/proc/self" {
-            return Ok(Step::Link(
-                self.caller.process_id().to_string().into_bytes(),
-            ));
+            return Ok(Step::Link(self.caller.process_id().to_string().into_bytes()));
         }
         if follow && candidate == b"/proc/thread-self" {
-            return Ok(Step::Link(
-                format!(
-                    "{}/task/{}",
-                    self.caller.process_id(),
-                    self.caller.thread_id()
-                )
-                .into_bytes(),
-            ));
+            return Ok(Step::Link(format!("{}/task/{}", self.caller.process_id(), self.caller.thread_id()).into_bytes()));
         }
-        let host = Place::Host {
-            mount: mount.clone(),
-            path: candidate.clone(),
-        };
+        let host = Place::Host { mount: mount.clone(), path: candidate.clone() };
         if !follow {
-            return match rustix::fs::lstat(candidate.as_slice()) {
+            return match host_ops::attributes(&candidate) {
                 Ok(_) => Ok(Step::Arrived(host)),
                 Err(errno) => Ok(Step::Failed(errno)),
             };
         }
-        if crate::procfs::is_magic_link(&candidate) {
+        if procfs::is_magic_link(&candidate) {
             let target = match rustix::fs::stat(candidate.as_slice()) {
                 Ok(target) => target,
                 Err(errno) => return Ok(Step::Failed(errno)),
@@ -735,9 +565,12 @@ impl<'a> Walk<'a> {
             if let Some(place) = self.caller.place_of(target.st_dev, target.st_ino) {
                 return Ok(Step::Jump(place));
             }
+            let text = host_ops::read_link(&candidate)?;
+            if text == b"/" && matches!(procfs::split_task(&candidate), Some((_, b"root"))) {
+                return Ok(Step::Jump(view_root(&self.table)));
+            }
             // An object of the host. When the walk ends here Linux can follow the link itself.
             let is_last = consumed == rest.len();
-            let text = rustix::fs::readlink(candidate.as_slice(), Vec::new())?.into_bytes();
             let is_path = text.first() == Some(&b'/') && !text.ends_with(b" (deleted)");
             if is_last && (!is_path || self.kernel_agrees) {
                 return Ok(Step::Arrived(host));
@@ -745,45 +578,46 @@ impl<'a> Walk<'a> {
             if !is_path {
                 return Ok(Step::Failed(Errno::NOTDIR));
             }
-            let place = Place::Host {
-                mount: self.table.root().clone(),
-                path: text,
-            };
+            let place = Place::Host { mount: self.table.root().clone(), path: text };
             return Ok(Step::Jump(place));
         }
-        match rustix::fs::readlink(candidate.as_slice(), Vec::new()) {
-            Ok(target) => Ok(Step::Link(target.into_bytes())),
+        match host_ops::read_link(&candidate) {
+            Ok(target) => Ok(Step::Link(target)),
             Err(Errno::INVAL) => Ok(Step::Arrived(host)),
             Err(Errno::NOENT) => Ok(Step::Missing {
-                parent: Place::Host {
-                    mount: mount.clone(),
-                    path: directory.to_vec(),
-                },
-                name: candidate[directory.len()..]
-                    .strip_prefix(b"/")
-                    .unwrap_or_default()
-                    .to_vec(),
+                parent: Place::Host { mount: mount.clone(), path: directory.to_vec() },
+                name: candidate[directory.len()..].strip_prefix(b"/").unwrap_or_default().to_vec(),
             }),
             Err(errno) => Ok(Step::Failed(errno)),
         }
     }
 }
 
+/// The view's `/`: whatever is mounted on the root.
+fn view_root(table: &MountTable) -> Place {
+    table.cross_down(table.root().root_place())
+}
+
+/// The directory reached by `components` (none of them a link or a mount point) from `at`.
+fn arrive_directory(at: &Place, components: &[u8]) -> Result<Place, Errno> {
+    let mut place = at.clone();
+    for component in components.split(|&byte| byte == b'/').filter(|one| !one.is_empty()) {
+        place = match &place {
+            Place::Host { mount, path } => Place::join_host(mount, path, component),
+            Place::Node { mount, dentry } => Place::Node { mount: mount.clone(), dentry: dentry.lookup(component)? },
+        };
+    }
+    Ok(place)
+}
+
 /// How many bytes of `rest` lead from `base` (a directory path) to `point`.
 fn consumed_for(base: usize, directory: &[u8], point: &[u8], rest: &[u8]) -> usize {
-    let tail = if directory == b"/" {
-        &point[1..]
-    } else {
-        &point[(base + 1).min(point.len())..]
-    };
+    let tail = if directory == b"/" { &point[1..] } else { &point[(base + 1).min(point.len())..] };
     let wanted = tail.split(|&byte| byte == b'/').count();
     let mut position = 0;
     let mut seen = 0;
     while position < rest.len() {
-        let length = rest[position..]
-            .iter()
-            .position(|&byte| byte == b'/')
-            .unwrap_or(rest.len() - position);
+        let length = rest[position..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - position);
         if length > 0 {
             seen += 1;
             if seen == wanted {
@@ -794,3 +628,6 @@ fn consumed_for(base: usize, directory: &[u8], point: &[u8], rest: &[u8]) -> usi
     }
     rest.len()
 }
+
+#[cfg(test)]
+mod tests;

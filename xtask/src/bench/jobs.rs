@@ -92,36 +92,40 @@ pub fn all(place: &Place) -> Vec<Job> {
         unit: MS,
         ..micro(name, base, view, limit)
     };
+    let untrapped = |name, base, view, filter| Job {
+        peer: Some(("bare filter", Way::Shell(filter))),
+        ..micro(name, base, view, Limit::Ratio(1.05))
+    };
     let mut jobs = vec![
-        micro(
+        untrapped(
             "getpid",
             "./micro getpid",
             "$V run -- ./micro getpid",
-            Limit::Ratio(1.05),
+            "./filter ./micro getpid",
         ),
-        micro(
+        untrapped(
             "read 4 KiB of /dev/zero",
             "./micro read",
             "$V run -- ./micro read",
-            Limit::Ratio(1.05),
+            "./filter ./micro read",
         ),
-        micro(
+        untrapped(
             "write 4 KiB to /dev/null",
             "./micro write",
             "$V run -- ./micro write",
-            Limit::Ratio(1.05),
+            "./filter ./micro write",
         ),
-        micro(
+        untrapped(
             "poll",
             "./micro poll",
             "$V run -- ./micro poll",
-            Limit::Ratio(1.05),
+            "./filter ./micro poll",
         ),
-        micro(
+        untrapped(
             "lseek",
             "./micro lseek",
             "$V run -- ./micro lseek",
-            Limit::Ratio(1.05),
+            "./filter ./micro lseek",
         ),
     ];
     let on_tmpfs = |name, base, view| Job {

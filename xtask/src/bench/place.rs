@@ -36,7 +36,7 @@ impl Place {
         };
         let view = project::build_view()?;
         at(&view, std::fs::copy(&view, place.work.join("view")))?;
-        for name in ["micro", "notify"] {
+        for name in ["micro", "notify", "filter"] {
             let source = project::root().join(format!("benches/{name}.c"));
             run(command("gcc")
                 .args(["-O2", "-o"])

@@ -71,9 +71,8 @@ impl Pool {
                         // Without a free receiver the next call waits until this one is done: slower, not wrong.
                         let _ = self.start();
                     }
-                    // Counts itself as waiting again before it answers.
-                    if self.serve_one(call) >= IDLE_RECEIVERS {
-                        self.waiting.fetch_sub(1, Ordering::AcqRel);
+                    self.serve_one(call);
+                    if self.may_leave() {
                         return;
                     }
                 }
@@ -89,8 +88,13 @@ impl Pool {
         (self.on_end)();
     }
 
-    /// Returns how many were waiting when this receiver was done.
-    fn serve_one(&self, call: Notification) -> usize {
+    /// Leaves the waiting ones if there are enough others; one who leaves is no longer counted by anybody.
+    fn may_leave(&self) -> bool {
+        let fewer = |waiting| (waiting > IDLE_RECEIVERS).then(|| waiting - 1);
+        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_ok()
+    }
+
+    fn serve_one(&self, call: Notification) {
         let task = Task::new(&self.view, &self.listener, call);
         let result =
             catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
@@ -104,9 +108,8 @@ impl Pool {
                 Err(Errno::IO)
             });
         // The tracee's next call may come before the answer has returned: this receiver is as good as waiting.
-        let waiting = self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         answer::send(&task, result);
-        waiting
     }
 }
 

@@ -72,7 +72,7 @@ pub fn processes_below(root: u32) -> u32 {
 }
 
 /// Kills every process of the view, in the supervisor: all below it but its own child, the reaper, which then
-/// reports that all are gone. Returns when none is left or after [`KILL_ROUNDS`] rounds.
+/// reports that all are gone. Returns when none is left or after `KILL_ROUNDS` rounds.
 pub fn kill_all_processes() {
     let own = std::process::id();
     for _ in 0..KILL_ROUNDS {

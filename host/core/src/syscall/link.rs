@@ -48,9 +48,16 @@ fn answer(task: &Task<'_>, path: usize, text: &[u8], size: i32) -> Result<Answer
     Ok(Answer::Value(length as i64))
 }
 
-/// What a link below /proc says when its object is one of the view's.
+/// What a link below /proc says when its object is one of the view's, or the caller.
 fn magic_text(task: &Task<'_>, place: &Place) -> Option<Vec<u8>> {
     let path = place.host_path()?;
+    match path {
+        b"/proc/self" => return Some(task.process().to_string().into_bytes()),
+        b"/proc/thread-self" => {
+            return Some(format!("{}/task/{}", task.process(), task.call.tid).into_bytes());
+        }
+        _ => {}
+    }
     if !procfs::is_below(path) || !procfs::is_magic_link(path) {
         return None;
     }

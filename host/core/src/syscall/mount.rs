@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use view_sys::memory;
+use view_vfs::resolver::WalkFlags;
 
 const MS_RDONLY: u64 = 1;
 const MS_NOSUID: u64 = 2;
@@ -121,11 +122,11 @@ pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
     }
     let Some(mount) = mounting::existing_mount(task, &target) else {
         // No mount of the view; Linux's own are not an unprivileged user's to take away.
-        return if task.view.credentials.is_privileged {
-            Ok(Answer::Continue)
-        } else {
-            Err(Errno::PERM)
-        };
+        if task.view.credentials.is_privileged {
+            return Ok(Answer::Continue);
+        }
+        task.walk(libc::AT_FDCWD, &target, WalkFlags::FOLLOW)?.existing()?;
+        return Err(Errno::PERM);
     };
     task.commit()?;
     mounting::unmount(

@@ -217,7 +217,9 @@ pub fn rename(
     }
     let old = parent(task, old_directory, old_path)?;
     let new = parent(task, new_directory, new_path)?;
-    if old.kernel_agrees && new.kernel_agrees {
+    let leaves_mounts = operations::leaves_mounts_behind(&task.table, &old)
+        || flags & EXCHANGE != 0 && operations::leaves_mounts_behind(&task.table, &new);
+    if old.kernel_agrees && new.kernel_agrees && !leaves_mounts {
         return Ok(Answer::Continue);
     }
     missing_or(&old)?;

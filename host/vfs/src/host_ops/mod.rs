@@ -33,5 +33,5 @@ pub use names::{
     create_directory, create_link, create_node, create_symlink, remove_directory, remove_file,
     rename,
 };
-pub use open::{open, open_path};
+pub use open::{open, open_path, probe};
 pub use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};

@@ -68,3 +68,14 @@ pub fn open(path: &[u8], flags: i32, mode: u32, umask: u32) -> Result<OwnedFd, E
 pub fn open_path(path: &[u8]) -> Result<OwnedFd, Errno> {
     open(path, libc::O_PATH | libc::O_NOFOLLOW, 0, 0)
 }
+
+/// Is there an object at a path that has no symbolic link in it? `flags` may be `O_DIRECTORY` and `O_NOFOLLOW` (the last
+/// component may be a link).
+///
+/// # Errors
+/// The kernel's; `ELOOP` where there is a link.
+pub fn probe(path: &[u8], flags: OFlags) -> Result<(), Errno> {
+    let target = Target::new(path)?;
+    let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+    openat2(target.directory(), target.rest, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(drop)
+}
