@@ -33,7 +33,7 @@ struct Declared {
     /// Show the host's SRC as DST, or in its own place
     #[arg(short = 'b', long = "bind", value_name = "SRC[:DST]", value_hint = ValueHint::AnyPath)]
     bind: Vec<OsString>,
-    /// Make PATH and all below it invisible
+    /// Hide PATH and all below it: an empty directory or file stands there
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     hide: Vec<OsString>,
     /// Make PATH and all below it read-only

@@ -69,7 +69,11 @@ impl Handler {
         }
         MountInfo {
             id: mount.id(),
-            parent: mount.parent().map(|parent| parent.id()).filter(|&id| id != root).unwrap_or(0),
+            parent: mount
+                .parent()
+                .map(|parent| parent.id())
+                .filter(|&id| id != root)
+                .unwrap_or(0),
             filesystem: mount.filesystem().to_owned(),
             source: OsString::from_vec(mount.source().to_vec()),
             target: PathBuf::from(OsString::from_vec(mount.path())),
@@ -84,7 +88,12 @@ impl ControlHandler for Handler {
         if mount.target.is_relative() {
             mount.target = cwd.join(&mount.target);
         }
-        mounting::mount_by(&self.view, &self.view.namespace_of(peer.pid), peer.pid, &mount)
+        mounting::mount_by(
+            &self.view,
+            &self.view.namespace_of(peer.pid),
+            peer.pid,
+            &mount,
+        )
     }
 
     fn unmount(
@@ -100,9 +109,14 @@ impl ControlHandler for Handler {
         } else {
             target
         };
-        let mount = mounting::mount_at(&self.view, &namespace, peer.pid, target.as_os_str().as_bytes())
-            .map_err(Refusal::from_errno)?
-            .ok_or_else(|| Refusal::new(libc::EINVAL, "not mounted"))?;
+        let mount = mounting::mount_at(
+            &self.view,
+            &namespace,
+            peer.pid,
+            target.as_os_str().as_bytes(),
+        )
+        .map_err(Refusal::from_errno)?
+        .ok_or_else(|| Refusal::new(libc::EINVAL, "not mounted"))?;
         mounting::unmount(&self.view, &namespace, &mount, lazy).map_err(|errno| {
             let refusal = Refusal::from_errno(errno);
             if errno == rustix::io::Errno::BUSY {
@@ -193,14 +207,16 @@ impl ControlHandler for Handler {
         }
         let namespace = self.view.namespace_of(peer.pid).child();
         for mount in &mounts {
-            mounting::mount_by(&self.view, &namespace, peer.pid, mount).map_err(|refusal| Refusal {
-                why: format!(
-                    "cannot mount {} on {}: {}",
-                    mount.source.display(),
-                    mount.target.display(),
-                    refusal.why
-                ),
-                ..refusal
+            mounting::mount_by(&self.view, &namespace, peer.pid, mount).map_err(|refusal| {
+                Refusal {
+                    why: format!(
+                        "cannot mount {} on {}: {}",
+                        mount.source.display(),
+                        mount.target.display(),
+                        refusal.why
+                    ),
+                    ..refusal
+                }
             })?;
         }
         let id = namespace.id();

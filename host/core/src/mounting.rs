@@ -86,14 +86,28 @@ impl Request<'_> {
 
     /// Resolves a path that must exist.
     fn existing(&self, path: &[u8]) -> Result<Place, Refusal> {
-        self.resolve(path, WalkFlags::FOLLOW).and_then(Found::existing).map_err(Refusal::from_errno)
+        self.resolve(path, WalkFlags::FOLLOW)
+            .and_then(Found::existing)
+            .map_err(Refusal::from_errno)
     }
 }
 
 /// The mount whose root an absolute path names, for `process`.
-pub fn mount_at(view: &View, namespace: &Namespace, process: u32, path: &[u8]) -> Result<Option<Arc<Mount>>, Errno> {
-    let request = Request { view, namespace, caller: &ViewWalk { view, process } };
-    Ok(request.resolve(path, WalkFlags::FOLLOW)?.place.and_then(rooted_at))
+pub fn mount_at(
+    view: &View,
+    namespace: &Namespace,
+    process: u32,
+    path: &[u8],
+) -> Result<Option<Arc<Mount>>, Errno> {
+    let request = Request {
+        view,
+        namespace,
+        caller: &ViewWalk { view, process },
+    };
+    Ok(request
+        .resolve(path, WalkFlags::FOLLOW)?
+        .place
+        .and_then(rooted_at))
 }
 
 fn rooted_at(place: Place) -> Option<Arc<Mount>> {
@@ -102,7 +116,11 @@ fn rooted_at(place: Place) -> Option<Arc<Mount>> {
 
 /// The mount whose root a path of the task names.
 pub fn existing_mount(task: &Task<'_>, target: &[u8]) -> Option<Arc<Mount>> {
-    rooted_at(task.walk(libc::AT_FDCWD, target, WalkFlags::FOLLOW).ok()?.place?)
+    rooted_at(
+        task.walk(libc::AT_FDCWD, target, WalkFlags::FOLLOW)
+            .ok()?
+            .place?,
+    )
 }
 
 /// Can the module of this mount not write at all?
@@ -128,7 +146,14 @@ pub fn mount_for(task: &Task<'_>, spec: &MountSpec) -> Result<(), Refusal> {
     if matches!(spec.kind, MountKind::Bind | MountKind::Filesystem) {
         spec.source = absolute(Path::new(&spec.source))?.into_os_string();
     }
-    carry_out(&Request { view: task.view, namespace: &task.namespace, caller: task }, &spec)
+    carry_out(
+        &Request {
+            view: task.view,
+            namespace: &task.namespace,
+            caller: task,
+        },
+        &spec,
+    )
 }
 
 /// Carries out a mount that the view itself was started with.
@@ -137,14 +162,32 @@ pub fn mount(view: &View, namespace: &Namespace, spec: &MountSpec) -> Result<(),
 }
 
 /// Carries out a mount that `process` asked for.
-pub fn mount_by(view: &View, namespace: &Namespace, process: u32, spec: &MountSpec) -> Result<(), Refusal> {
-    carry_out(&Request { view, namespace, caller: &ViewWalk { view, process } }, spec)
+pub fn mount_by(
+    view: &View,
+    namespace: &Namespace,
+    process: u32,
+    spec: &MountSpec,
+) -> Result<(), Refusal> {
+    carry_out(
+        &Request {
+            view,
+            namespace,
+            caller: &ViewWalk { view, process },
+        },
+        spec,
+    )
 }
 
 fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
     let options = MountOptions::parse(&spec.options)?;
     let target = spec.target.as_os_str().as_bytes();
-    let found = request.resolve(target, WalkFlags { parent: true, ..WalkFlags::FOLLOW });
+    let found = request.resolve(
+        target,
+        WalkFlags {
+            parent: true,
+            ..WalkFlags::FOLLOW
+        },
+    );
     let covered = match &found {
         Ok(found) => found.place.clone(),
         Err(Errno::NOENT) => None,
@@ -156,7 +199,9 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
         MountKind::Bind => source::bind(request.existing(spec.source.as_bytes())?, &options),
         MountKind::Hide => source::open_hidden(request.view, covered.as_ref())?,
         MountKind::ReadOnly => {
-            let place = covered.clone().ok_or_else(|| Refusal::from_errno(Errno::NOENT))?;
+            let place = covered
+                .clone()
+                .ok_or_else(|| Refusal::from_errno(Errno::NOENT))?;
             let mut made = source::bind(place, &options);
             made.flags.read_only = true;
             made
@@ -164,7 +209,9 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
     };
     let root_is_directory = match &made.root {
         Root::Node(dentry) => dentry.kind() == Kind::Directory,
-        Root::Host(path) => host_ops::attributes(path).map_err(Refusal::from_errno)?.is_directory(),
+        Root::Host(path) => host_ops::attributes(path)
+            .map_err(Refusal::from_errno)?
+            .is_directory(),
     };
     let (point, adds_name) = match covered {
         Some(place) => {
@@ -189,12 +236,20 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
     };
     request.namespace.add(new).map_err(Refusal::from_errno)?;
     let source = Path::new(&spec.source).display();
-    request.view.say(LogLevel::Info, &format!("mounted {source} on {}", spec.target.display()));
+    request.view.say(
+        LogLevel::Info,
+        &format!("mounted {source} on {}", spec.target.display()),
+    );
     Ok(())
 }
 
 /// Takes a mount away. `EBUSY` while something of it is open or a working directory, unless `lazy`.
-pub fn unmount(view: &View, namespace: &Namespace, mount: &Arc<Mount>, lazy: bool) -> Result<(), Errno> {
+pub fn unmount(
+    view: &View,
+    namespace: &Namespace,
+    mount: &Arc<Mount>,
+    lazy: bool,
+) -> Result<(), Errno> {
     let mut retries = 0;
     let removed = loop {
         if !lazy {
@@ -240,9 +295,13 @@ fn is_busy(view: &View, mount: &Arc<Mount>) -> bool {
 /// Is the instance mounted in any namespace?
 fn is_used(view: &View, root: &Arc<Dentry>) -> bool {
     view.all_namespaces().iter().any(|namespace| {
-        namespace.table().mounts().iter().any(|mount| match mount.root() {
-            Root::Node(other) => Arc::ptr_eq(other.instance(), root.instance()),
-            Root::Host(_) => false,
-        })
+        namespace
+            .table()
+            .mounts()
+            .iter()
+            .any(|mount| match mount.root() {
+                Root::Node(other) => Arc::ptr_eq(other.instance(), root.instance()),
+                Root::Host(_) => false,
+            })
     })
 }

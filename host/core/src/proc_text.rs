@@ -2,9 +2,9 @@
 //!
 //! Linux's own text is taken and what the view knows better is put in its place. Reference: proc(5).
 
+use crate::names::{escape_newlines, escape_octal, shown_path};
 use crate::task::Task;
 use crate::view::View;
-use crate::names::{escape_newlines, escape_octal, shown_path};
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -149,19 +149,39 @@ fn mount_line(table: &MountTable, mount: &Arc<Mount>, kind: &str) -> Vec<u8> {
     };
     match kind {
         "mountinfo" => {
-            let parent = mount.parent().map(|parent| parent.id()).filter(|&id| id != table.root().id());
+            let parent = mount
+                .parent()
+                .map(|parent| parent.id())
+                .filter(|&id| id != table.root().id());
             let parent = parent.unwrap_or_else(|| host_mount_id(mount));
-            let device = mount.root_place().attributes().map_or(0, |attributes| attributes.device);
+            let device = mount
+                .root_place()
+                .attributes()
+                .map_or(0, |attributes| attributes.device);
             let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
             let access = if mount.flags().read_only { "ro" } else { "rw" };
             let head = format!("{} {parent} {major}:{minor} / ", mount.id());
             let middle = format!(" {options} - {filesystem} ");
             let tail = format!(" {access}{own}\n");
-            [head.as_bytes(), &target, middle.as_bytes(), &source, tail.as_bytes()].concat()
+            [
+                head.as_bytes(),
+                &target,
+                middle.as_bytes(),
+                &source,
+                tail.as_bytes(),
+            ]
+            .concat()
         }
         "mountstats" => {
             let tail = format!(" with fstype {filesystem}\n");
-            [b"device ".as_slice(), &source, b" mounted on ", &target, tail.as_bytes()].concat()
+            [
+                b"device ".as_slice(),
+                &source,
+                b" mounted on ",
+                &target,
+                tail.as_bytes(),
+            ]
+            .concat()
         }
         _ => {
             let tail = format!(" {filesystem} {options}{own} 0 0\n");
@@ -174,7 +194,9 @@ fn mount_line(table: &MountTable, mount: &Arc<Mount>, kind: &str) -> Vec<u8> {
 fn host_mount_id(mount: &Mount) -> u64 {
     let mut path = mount.point().and_then(Place::host_path).unwrap_or(b"/");
     loop {
-        if let Ok(found) = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID) {
+        if let Ok(found) =
+            rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID)
+        {
             return found.stx_mnt_id;
         }
         // A mount point that the host lacks.

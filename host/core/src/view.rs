@@ -182,9 +182,13 @@ impl View {
     pub fn forget_namespaces(&self) -> Vec<Arc<Mount>> {
         let gone: Vec<_> = {
             let mut namespaces = self.namespaces.write();
-            namespaces.extract_if(.., |(root, _)| crate::task::parent_of(*root).is_none()).collect()
+            namespaces
+                .extract_if(.., |(root, _)| crate::task::parent_of(*root).is_none())
+                .collect()
         };
-        gone.iter().flat_map(|(_, namespace)| namespace.table().mounts().to_vec()).collect()
+        gone.iter()
+            .flat_map(|(_, namespace)| namespace.table().mounts().to_vec())
+            .collect()
     }
 
     /// The namespace of a thread: that of the nearest ancestor which is the root of one.

@@ -91,7 +91,9 @@ impl Pool {
     /// Leaves the waiting ones if there are enough others; one who leaves is no longer counted by anybody.
     fn may_leave(&self) -> bool {
         let fewer = |waiting| (waiting > IDLE_RECEIVERS).then(|| waiting - 1);
-        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_ok()
+        self.waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer)
+            .is_ok()
     }
 
     fn serve_one(&self, call: Notification) {

@@ -10,9 +10,9 @@ use crate::view::View;
 use fuse_compat::BlockSource;
 use rustix::io::Errno;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 use view_vfs::attributes::Kind;
 use view_vfs::credentials::Credentials;
@@ -50,7 +50,11 @@ fn statfs_type(name: &str) -> i64 {
 }
 
 /// A filesystem of a module: of the type asked for, or of the one that knows the image.
-pub(super) fn open_filesystem(request: &Request<'_>, spec: &MountSpec, options: &MountOptions) -> Result<Made, Refusal> {
+pub(super) fn open_filesystem(
+    request: &Request<'_>,
+    spec: &MountSpec,
+    options: &MountOptions,
+) -> Result<Made, Refusal> {
     let view = request.view;
     let path = spec.source.as_bytes();
     let wanted = spec.filesystem.as_deref();
@@ -158,16 +162,20 @@ fn open_module(
 
 fn open_image(place: Place) -> Result<File, Refusal> {
     if place.kind().map_err(Refusal::from_errno)? == Kind::Directory {
-        return Err(Refusal::new(libc::ENOTBLK, "the source is a directory, not an image")
-            .with_hint("use -v SRC:DST for a directory of the host"));
+        return Err(
+            Refusal::new(libc::ENOTBLK, "the source is a directory, not an image")
+                .with_hint("use -v SRC:DST for a directory of the host"),
+        );
     }
     let opened = match &place {
         Place::Host { path, .. } => host_ops::open(path, libc::O_RDONLY, 0, 0),
-        Place::Node { dentry, .. } => match dentry.open(libc::O_RDONLY, &place.view_path(), &own_caller()) {
-            Ok(Opened::File(file)) => Ok(file.descriptor),
-            Ok(_) => Err(Errno::NOTBLK),
-            Err(errno) => Err(errno),
-        },
+        Place::Node { dentry, .. } => {
+            match dentry.open(libc::O_RDONLY, &place.view_path(), &own_caller()) {
+                Ok(Opened::File(file)) => Ok(file.descriptor),
+                Ok(_) => Err(Errno::NOTBLK),
+                Err(errno) => Err(errno),
+            }
+        }
     };
     opened.map(File::from).map_err(Refusal::from_errno)
 }
@@ -201,7 +209,12 @@ pub(super) fn bind(place: Place, options: &MountOptions) -> Made {
         Place::Host { path, .. } => Root::Host(path),
         Place::Node { dentry, .. } => Root::Node(dentry),
     };
-    Made { root, flags, filesystem: "bind".into(), options: String::new() }
+    Made {
+        root,
+        flags,
+        filesystem: "bind".into(),
+        options: String::new(),
+    }
 }
 
 /// What stands where something is hidden: an empty directory, or an empty file.
@@ -218,4 +231,3 @@ pub(super) fn open_hidden(view: &View, covered: Option<&Place>) -> Result<Made, 
     made.filesystem = "hide".into();
     Ok(made)
 }
-

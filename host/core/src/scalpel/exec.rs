@@ -178,17 +178,3 @@ fn process_of(tid: u32) -> Option<u32> {
         "Tgid:",
     )
 }
-
-/// For a thread that another tracer has: puts `path` in the place of the path argument at `address`, so that the
-/// notified call, continued, uses it. Only a path that is no longer than the one that stands there fits.
-///
-/// Errors: `ENAMETOOLONG` (no room), `EFAULT` (the string lies in read-only memory).
-pub fn rewrite_path_in_place(tid: u32, address: u64, path: &[u8]) -> Result<(), Errno> {
-    let former = memory::read_path(tid, address)?;
-    if path.len() > former.len() {
-        return Err(Errno::NAMETOOLONG);
-    }
-    let mut text = path.to_vec();
-    text.push(0);
-    memory::write(tid, address, &text)
-}

@@ -29,7 +29,7 @@ mod exec;
 mod session;
 pub mod shebang;
 
-pub use exec::{ExecVector, InjectedExec, inject_exec, rewrite_path_in_place};
+pub use exec::{ExecVector, InjectedExec, inject_exec};
 
 use data::Image;
 use rustix::io::Errno;

@@ -125,7 +125,8 @@ pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
         if task.view.credentials.is_privileged {
             return Ok(Answer::Continue);
         }
-        task.walk(libc::AT_FDCWD, &target, WalkFlags::FOLLOW)?.existing()?;
+        task.walk(libc::AT_FDCWD, &target, WalkFlags::FOLLOW)?
+            .existing()?;
         return Err(Errno::PERM);
     };
     task.commit()?;

@@ -276,7 +276,7 @@ pub const TABLE: &[(u32, &str, Support)] = &[
     (251, "ioprio_set", Native),
     (252, "ioprio_get", Native),
     (253, "inotify_init", Native),
-    (254, "inotify_add_watch", Intercepted),
+    (254, "inotify_add_watch", Partial("regular files of a mount are watched; directories of a mount are refused with EOPNOTSUPP")),
     (255, "inotify_rm_watch", Native),
     (256, "migrate_pages", Native),
     (257, "openat", Intercepted),

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use view_vfs::attributes::Kind;
 use view_vfs::place::Place;
 
-/// inotify_add_watch: the backing file is watched; events of directories on a mount are not delivered
+/// inotify_add_watch: the backing file is watched; watches of directories on a mount are refused
 pub fn inotify_add_watch(task: &Task<'_>) -> Result<Answer, Errno> {
     const DONT_FOLLOW: u32 = 0x0200_0000;
     const ONLY_DIRECTORY: u32 = 0x0100_0000;
@@ -38,11 +38,8 @@ pub fn inotify_add_watch(task: &Task<'_>) -> Result<Answer, Errno> {
                 let file = open_backing(task, place, &caller)?;
                 inotify::add_watch(&instance, own_link(&file.descriptor), watch)?
             }
-            Place::Node { .. } => {
-                let marker = task.view.markers.named_marker()?;
-                task.view.register_marker(marker.identity(), place.clone());
-                inotify::add_watch(&instance, marker.path(), watch)?
-            }
+            // No event would come, and a watch that says nothing is worse than none.
+            Place::Node { .. } => return Err(Errno::OPNOTSUPP),
         };
         Ok(Answer::Value(i64::from(number)))
     })
