@@ -100,6 +100,7 @@ impl Dentry {
         match answer {
             Ok(()) => {
                 self.record_removed(name);
+                victim.inode().set_nameless();
                 victim.inode().expire_attributes();
                 Ok(())
             }

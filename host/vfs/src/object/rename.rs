@@ -154,6 +154,9 @@ impl Dentry {
         }
         old.inode().expire_attributes();
         if let Some(new) = &new {
+            if !is_exchange {
+                new.inode().set_nameless();
+            }
             new.inode().expire_attributes();
         }
         self.inode().directory_changed();
