@@ -27,8 +27,6 @@ fn sweep(view: &Weak<View>) {
         std::thread::sleep(PERIOD);
         let Some(view) = view.upgrade() else { return };
         mounting::detach_unused(&view, &view.forget_namespaces());
-        if !view.backings.is_empty() {
-            view.collect();
-        }
+        view.collect();
     }
 }

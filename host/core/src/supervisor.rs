@@ -8,7 +8,7 @@ use crate::control::{runtime, server};
 use crate::handler::{Handler, environment, filter_for};
 use crate::launch::{self, Command, EXIT_VIEW_FAILED, Event, LaunchError, Supervised};
 use crate::view::{HostAbilities, View};
-use crate::{housekeeping, intercept, mounting, random_u64};
+use crate::{housekeeping, intercept, mounting, random_u64, termination};
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -149,8 +149,12 @@ fn supervise(
         }
     };
     let code = serve(plan, &view, (socket, listener), supervised);
+    let is_safe = mounting::end(&view);
     view.remove_private_files();
-    code
+    match is_safe {
+        true => code,
+        false => EXIT_VIEW_FAILED,
+    }
 }
 
 fn serve(
@@ -182,6 +186,8 @@ fn serve(
             return EXIT_VIEW_FAILED;
         }
     };
+    // Before there are other threads: none of them is to take it.
+    view_sys::process::block_signal(libc::SIGTERM);
     let entered = Arc::new(AtomicUsize::new(0));
     let handler = Handler {
         view: view.clone(),
@@ -195,7 +201,8 @@ fn serve(
     };
     let threads = intercept::serve(view.clone(), started.listener.clone(), Box::new(|| {}))
         .and_then(|()| server::serve(listener, Arc::new(handler)).map(drop))
-        .and_then(|()| housekeeping::start(view));
+        .and_then(|()| housekeeping::start(view))
+        .and_then(|()| termination::start(view));
     if let Err(error) = threads {
         crate::say(&format!("cannot start a thread: {error}"));
         return EXIT_VIEW_FAILED;

@@ -5,7 +5,7 @@
 //!
 //! Neighbours: `intercept` (calls come in), `syscall` (uses all of it), `mounting` (changes the namespaces).
 //! Locks: each field that is one (`namespaces`, `special_nodes`, `aliases`, `socket_names`, `assumed_directories`,
-//! `undumpable`, `received`) is a leaf: under it only /proc is read, no other lock is taken and no module is asked.
+//! `undumpable`, `received`, `gone`) is a leaf: under it only /proc is read, no other lock is taken and no module is asked.
 //! `OpenDirectory::position` is held while nothing but a number is changed.
 
 use crate::control::modules::Modules;
@@ -90,6 +90,8 @@ pub struct View {
     pub markers: Arc<Markers>,
     /// Files that stand for files.
     pub page_cache: Arc<PageCache>,
+    /// What stood for files that have gone: dropped by housekeeping, since dropping one may take any lock.
+    gone: Arc<Mutex<Vec<Arc<Backed>>>>,
     /// Filesystem types.
     pub modules: Arc<dyn Modules>,
     /// What the host allows.
@@ -146,6 +148,7 @@ impl View {
             backings: Backings::new(),
             markers,
             page_cache,
+            gone: Arc::default(),
             modules,
             abilities,
             private,
@@ -161,6 +164,14 @@ impl View {
             received: crate::syscall::signal::Received::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
+        let (known, gone) = (own, view.gone.clone());
+        view.page_cache.on_release(Box::new(move |identity| {
+            if let Some(view) = known.get().and_then(Weak::upgrade)
+                && let Some(backed) = view.backings.remove(identity)
+            {
+                gone.lock().push(backed);
+            }
+        }));
         Ok(view)
     }
 
@@ -292,12 +303,24 @@ impl View {
 
     /// Forgets files that no process has open.
     pub fn collect(&self) {
+        let gone = std::mem::take(&mut *self.gone.lock());
+        drop(gone);
         self.backings.retain(|identity, backed| match &**backed {
             Backed::File(Place::Node { dentry, .. }) if dentry.kind() == Kind::RegularFile => {
                 dentry.is_opened_elsewhere(identity)
             }
             Backed::File(_) | Backed::Marker(_) => true,
         });
+    }
+
+    /// Forgets what everything stands for, when no process is left.
+    pub fn forget_everything(&self) {
+        self.backings.retain(|_, _| false);
+        let aliases = std::mem::take(&mut *self.aliases.lock());
+        let assumed = std::mem::take(&mut *self.assumed_directories.lock());
+        let namespaces = std::mem::take(&mut *self.namespaces.write());
+        drop((aliases, assumed, namespaces));
+        self.collect();
     }
 
     /// The working directory that only the view knows of, of a process or of the parent that it was forked by.

@@ -251,11 +251,12 @@ impl Dentry {
         self.synchronize(data_only).map(|()| true)
     }
 
-    /// Hands what was written to this file on to the module, without making it durable.
+    /// Hands what was written to this file on to the module, without making it durable. False when nobody writes to it
+    /// through the page cache.
     ///
     /// # Errors
     /// Those of the module.
-    pub fn write_back(&self) -> Result<(), Errno> {
+    pub fn write_back(&self) -> Result<bool, Errno> {
         let key = self.inode().file_key();
         self.instance().page_cache().write_back_file(key)
     }

@@ -149,14 +149,14 @@ impl PageCache {
         Some(written.synchronize(reporter, data_only))
     }
 
-    /// Writes the changes of one file back.
+    /// Writes the changes of one file back. False when it is not written.
     ///
     /// # Errors
     /// Those of the module.
-    pub(crate) fn write_back_file(&self, key: FileKey) -> Result<(), Errno> {
+    pub(crate) fn write_back_file(&self, key: FileKey) -> Result<bool, Errno> {
         match self.written_file(key) {
-            Some(written) => written.write_back(Look::Quick),
-            None => Ok(()),
+            Some(written) => written.write_back(Look::Quick).map(|()| true),
+            None => Ok(false),
         }
     }
 
