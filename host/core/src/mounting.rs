@@ -6,12 +6,14 @@
 //! | Module   | Responsibility                                          |
 //! |----------|---------------------------------------------------------|
 //! | `source` | what is mounted: opens images, directories, tmpfs       |
+//! | `image`  | an image as a source, with its lock                     |
 //! | `point`  | mount points that do not exist                          |
 //! | `end`    | what was written is brought to safety                   |
 //!
 //! Neighbours: `syscall::mount`, `handler`, `supervisor` (callers); `control::modules` (opens filesystems).
 
 mod end;
+mod image;
 mod point;
 mod source;
 

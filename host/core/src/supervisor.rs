@@ -130,7 +130,9 @@ fn supervise(
         budget_bytes: plan.spec.cache_size_bytes,
         spool_directories: Vec::new(),
     });
-    let view = match View::new(
+    // Of all threads only that of `termination` takes it; this one does until the command is started.
+    view_sys::process::block_signal(libc::SIGTERM);
+    let made = View::new(
         name,
         cookie,
         Namespace::new(),
@@ -138,7 +140,9 @@ fn supervise(
         plan.modules.clone(),
         host_abilities(),
         plan.spec.log_level,
-    ) {
+    );
+    view_sys::process::unblock_signal(libc::SIGTERM);
+    let view = match made {
         Ok(view) => view,
         Err(errno) => {
             crate::say(&format!(
@@ -186,7 +190,6 @@ fn serve(
             return EXIT_VIEW_FAILED;
         }
     };
-    // Before there are other threads: none of them is to take it.
     view_sys::process::block_signal(libc::SIGTERM);
     let entered = Arc::new(AtomicUsize::new(0));
     let handler = Handler {

@@ -11,11 +11,12 @@
 use crate::control::modules::Modules;
 use crate::control::protocol::LogLevel;
 use crate::private_directory::PrivateDirectory;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::backing::Backings;
 use view_vfs::marker::Markers;
@@ -69,6 +70,23 @@ pub struct OpenDirectory {
     pub position: Mutex<u64>,
 }
 
+/// What stood for files that have gone.
+#[derive(Default)]
+pub struct Gone {
+    list: Mutex<Vec<Arc<Backed>>>,
+    wake: Condvar,
+}
+
+impl Gone {
+    /// Waits until there is something, or until `deadline`.
+    pub fn wait(&self, deadline: Instant) {
+        let mut list = self.list.lock();
+        if list.is_empty() {
+            self.wake.wait_until(&mut list, deadline);
+        }
+    }
+}
+
 /// What this host allows, found out once at the start.
 #[derive(Debug, Clone, Copy)]
 pub struct HostAbilities {
@@ -91,7 +109,7 @@ pub struct View {
     /// Files that stand for files.
     pub page_cache: Arc<PageCache>,
     /// What stood for files that have gone: dropped by housekeeping, since dropping one may take any lock.
-    gone: Arc<Mutex<Vec<Arc<Backed>>>>,
+    gone: Arc<Gone>,
     /// Filesystem types.
     pub modules: Arc<dyn Modules>,
     /// What the host allows.
@@ -169,7 +187,8 @@ impl View {
             if let Some(view) = known.get().and_then(Weak::upgrade)
                 && let Some(backed) = view.backings.remove(identity)
             {
-                gone.lock().push(backed);
+                gone.list.lock().push(backed);
+                gone.wake.notify_one();
             }
         }));
         Ok(view)
@@ -301,10 +320,20 @@ impl View {
         Some(name)
     }
 
+    /// Lets the places of files that have gone go: their modules can give the space away.
+    pub fn drop_gone(&self) {
+        let gone = std::mem::take(&mut *self.gone.list.lock());
+        drop(gone);
+    }
+
+    /// What waits for [`View::drop_gone`].
+    pub fn gone(&self) -> &Arc<Gone> {
+        &self.gone
+    }
+
     /// Forgets files that no process has open.
     pub fn collect(&self) {
-        let gone = std::mem::take(&mut *self.gone.lock());
-        drop(gone);
+        self.drop_gone();
         self.backings.retain(|identity, backed| match &**backed {
             Backed::File(Place::Node { dentry, .. }) if dentry.kind() == Kind::RegularFile => {
                 dentry.is_opened_elsewhere(identity)

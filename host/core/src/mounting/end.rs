@@ -6,14 +6,18 @@ use super::detach_unused;
 use crate::control::protocol::{LogLevel, Refusal};
 use crate::view::View;
 use rustix::io::Errno;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use view_vfs::mount_table::Root;
 use view_vfs::object::Instance;
 use view_vfs::page_cache::Unwritten;
 
 /// How long the end of a view waits for filesystems that were unmounted lazily: perhaps just because they do not answer.
 const DETACHED_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the end of a view waits for the last user of a module to let go of it.
+const RELEASE_WAIT: Duration = Duration::from_secs(2);
 
 /// The modules that are mounted anywhere, the last mounted first: its source may lie on one of the others.
 fn instances(view: &View) -> Vec<Arc<Instance>> {
@@ -79,7 +83,12 @@ pub fn synchronize_all(view: &View) -> bool {
 /// The end of the view, when no process is left: writes everything back and lets all modules go. Answers whether
 /// nothing was lost.
 pub fn end(view: &Arc<View>) -> bool {
-    let is_safe = synchronize_all(view);
+    let mut is_safe = true;
+    for instance in instances(view) {
+        is_safe &= synchronize(view, &instance).is_ok();
+        // What could not be written now never will.
+        instance.abandon_unwritten();
+    }
     let mut watched = Vec::new();
     for namespace in view.all_namespaces() {
         while let Some(mount) = namespace
@@ -91,7 +100,7 @@ pub fn end(view: &Arc<View>) -> bool {
             .cloned()
         {
             if let Root::Node(root) = mount.root() {
-                watched.push(Arc::downgrade(root.instance()));
+                watched.push(root.instance().destroyed());
             }
             match namespace.remove(&mount, true, |_| false) {
                 Ok(removed) => detach_unused(view, &removed),
@@ -100,7 +109,16 @@ pub fn end(view: &Arc<View>) -> bool {
         }
     }
     view.forget_everything();
-    let left = watched.iter().filter(|one| one.upgrade().is_some()).count();
+    // A thread may be at the end of its work with one.
+    let until = Instant::now() + RELEASE_WAIT;
+    let count_left = || {
+        let left = watched.iter().filter(|one| !one.load(Ordering::Acquire));
+        left.count()
+    };
+    while count_left() > 0 && Instant::now() < until && !view.page_cache.has_written_files() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let left = count_left();
     if left > 0 {
         view.say(
             LogLevel::Debug,

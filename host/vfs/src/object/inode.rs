@@ -291,6 +291,21 @@ impl Inode {
         self.may_be_nameless.store(true, Ordering::Release);
     }
 
+    /// A name of it has gone, at the module too.
+    pub(super) fn name_removed(&self) {
+        self.set_nameless();
+        self.expire_attributes();
+        let cache = self.instance.page_cache();
+        if self.kind == Kind::RegularFile
+            && cache.has(self.file_key())
+            && self
+                .module_attributes()
+                .is_ok_and(|attributes| attributes.links == 0)
+        {
+            cache.last_name_removed(self.file_key());
+        }
+    }
+
     /// Only if so its link count says whether it has a name: not every module keeps one.
     pub(super) fn may_be_nameless(&self) -> bool {
         self.may_be_nameless.load(Ordering::Acquire)

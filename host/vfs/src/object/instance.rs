@@ -95,6 +95,7 @@ pub struct Instance {
     requested: InitFlags,
     max_write: usize,
     is_detached: AtomicBool,
+    is_destroyed: Arc<AtomicBool>,
     missing: AtomicU32,
     requests: AtomicU64,
     /// Counts changes of attributes made through us: an answer asked for before a change is not cached.
@@ -148,6 +149,7 @@ impl Instance {
             requested: config.requested(),
             max_write: (config.max_write() as usize).clamp(4096, LARGEST_WRITE),
             is_detached: AtomicBool::new(false),
+            is_destroyed: Arc::default(),
             missing: AtomicU32::new(0),
             requests: AtomicU64::new(2),
             changes: AtomicU64::new(0),
@@ -217,6 +219,11 @@ impl Instance {
         self.page_cache.forget_device(self.device);
     }
 
+    /// Becomes true when the module's `destroy` has returned.
+    pub fn destroyed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_destroyed)
+    }
+
     /// Has it been unmounted?
     pub(super) fn is_detached(&self) -> bool {
         self.is_detached.load(Ordering::Acquire)
@@ -231,6 +238,11 @@ impl Instance {
     /// what could not be written, which is tried again later.
     pub fn write_back(&self) -> Vec<Unwritten> {
         self.page_cache.drain(Some(self.device))
+    }
+
+    /// Gives up what [`Instance::write_back`] could not write: the end.
+    pub fn abandon_unwritten(&self) {
+        self.page_cache.abandon(self.device);
     }
 
     /// syncfs(2): hands everything that was written to the module, and makes it durable.
@@ -421,6 +433,7 @@ impl Drop for Instance {
     fn drop(&mut self) {
         self.page_cache.forget_device(self.device);
         self.filesystem.destroy();
+        self.is_destroyed.store(true, Ordering::Release);
     }
 }
 

@@ -100,8 +100,7 @@ impl Dentry {
         match answer {
             Ok(()) => {
                 self.record_removed(name);
-                victim.inode().set_nameless();
-                victim.inode().expire_attributes();
+                victim.inode().name_removed();
                 Ok(())
             }
             Err(error) => {

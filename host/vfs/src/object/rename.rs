@@ -154,10 +154,10 @@ impl Dentry {
         }
         old.inode().expire_attributes();
         if let Some(new) = &new {
-            if !is_exchange {
-                new.inode().set_nameless();
+            match is_exchange {
+                true => new.inode().expire_attributes(),
+                false => new.inode().name_removed(),
             }
-            new.inode().expire_attributes();
         }
         self.inode().directory_changed();
         new_parent.inode().directory_changed();

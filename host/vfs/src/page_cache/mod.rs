@@ -218,6 +218,11 @@ impl PageCache {
         self.evict_until(|_| false);
     }
 
+    /// Is there anything of this file?
+    pub(crate) fn has(&self, key: FileKey) -> bool {
+        self.files.lock().contains_key(&key)
+    }
+
     /// Opens a file that is cached in this version; `None` when it is not.
     ///
     /// # Errors

@@ -252,6 +252,29 @@ impl PageCache {
         failed
     }
 
+    /// Gives up what could not be written of an instance, so that its module can go. Who has the files open keeps them.
+    pub(crate) fn abandon(&self, device: u64) {
+        let abandoned: Vec<Arc<WrittenFile>> = {
+            let mut written = self.written.lock();
+            let gone = written.extract_if(|key, _| key.device == device);
+            gone.map(|(_, file)| file).collect()
+        };
+        for written in abandoned {
+            if let Some(Some(watcher)) = self.watcher.get() {
+                watcher.remove(written.key);
+            }
+            let Some(file) = self.files.lock().get(&written.key).cloned() else {
+                continue;
+            };
+            let mut content = file.content.lock();
+            if let Content::Filled(filled) = &mut *content {
+                filled.written = None;
+            }
+            self.retire(&mut content);
+            self.unlist(written.key, &file);
+        }
+    }
+
     /// Writes everything back, of all instances.
     pub fn write_back_all(&self) -> Vec<Unwritten> {
         self.drain(None)
@@ -261,6 +284,25 @@ impl PageCache {
     pub(super) fn writer_closed(&self, key: FileKey) {
         // The error is remembered by the file.
         let _ = self.write_back_and_settle(key);
+    }
+
+    /// The last name of a file has gone. If nobody has it open either, its contents go now, so that the module can give
+    /// the space away.
+    pub(crate) fn last_name_removed(&self, key: FileKey) {
+        if self.written_file(key).is_some() {
+            self.writer_closed(key);
+            return;
+        }
+        let Some(file) = self.files.lock().get(&key).cloned() else {
+            return;
+        };
+        let mut content = file.content.lock();
+        if let Content::Filled(filled) = &*content
+            && !is_opened_elsewhere(filled)
+        {
+            self.unlist(key, &file);
+            self.retire(&mut content);
+        }
     }
 
     /// The clock.
