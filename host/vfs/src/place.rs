@@ -159,7 +159,7 @@ impl Place {
 }
 
 /// The path of `name` in a host directory.
-pub(crate) fn child_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub fn child_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = directory.to_vec();
     if path != b"/" {
         path.push(b'/');

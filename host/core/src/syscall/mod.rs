@@ -17,6 +17,8 @@
 //! | `watch`     | inotify_add_watch, name_to_handle_at                               |
 //! | `signal`    | rt_sigreturn: calls interrupted before they were received          |
 //! | `process`   | prctl, chroot                                                      |
+//! | `identity`    | get*id, set*id, groups, capabilities, in a view with its own ids   |
+//! | `host_object` | not a call: objects of the host in such a view                     |
 //! | `injection` | not a call: another call run in the tracee, seen as an answer      |
 //!
 //! To add a call: its row in `table` (which puts it into the filter), a function here or in the file of its family, its
@@ -25,6 +27,8 @@
 mod attribute;
 mod directory;
 mod exec;
+mod host_object;
+mod identity;
 mod injection;
 mod link;
 mod mount;
@@ -57,6 +61,11 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         return signal::sigreturn(task);
     }
     signal::note_received(task);
+    if let Some(own) = task.view.identity.get()
+        && let Some(answer) = identity::serve(task, own)
+    {
+        return answer;
+    }
     match number {
         libc::SYS_mount => return mount::mount(task),
         libc::SYS_umount2 => return mount::umount(task),

@@ -1,5 +1,6 @@
 //! Calls that make, remove and move names: mkdir, mknod, symlink, link, unlink, rmdir, rename.
 
+use super::host_object;
 use super::target::{self, Target};
 use crate::task::{Answer, Object, Task};
 use rustix::io::Errno;
@@ -22,13 +23,14 @@ fn missing_or(found: &Found) -> Result<(), Errno> {
 /// mkdir, mkdirat: mkdir(2)
 pub fn mkdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
-    if found.kernel_agrees {
+    if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
     let mode = task.unsigned(path + 1);
     let creator = task.creator();
     task.commit()?;
     operations::create_directory(&found, mode, &creator)?;
+    host_object::note_created(task, &found);
     Ok(Answer::DONE)
 }
 
@@ -40,7 +42,10 @@ pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
         mode |= libc::S_IFREG;
     }
     let found = parent(task, directory, path)?;
-    if found.kernel_agrees {
+    if let Some(answer) = host_object::make_device(task, &found, mode, device)? {
+        return Ok(answer);
+    }
+    if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
     match mode & libc::S_IFMT {
@@ -51,6 +56,7 @@ pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
     let creator = task.creator();
     task.commit()?;
     operations::create_node(&found, mode, device, &creator)?;
+    host_object::note_created(task, &found);
     Ok(Answer::DONE)
 }
 
@@ -61,11 +67,12 @@ pub fn symlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, E
         return Err(Errno::NOENT);
     }
     let found = parent(task, directory, path)?;
-    if found.kernel_agrees {
+    if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
     task.commit()?;
     operations::create_symlink(&found, &target, &task.asker())?;
+    host_object::note_created(task, &found);
     Ok(Answer::DONE)
 }
 

@@ -3,6 +3,7 @@
 //! A regular file of a module becomes a fresh description of its backing file; a directory becomes a marker; FIFOs and
 //! O_PATH opens are run in the tracee, where the kernel does the waiting and makes the descriptor.
 
+use super::host_object;
 use super::injection::{self, c_string};
 use super::target;
 use crate::scalpel::Argument;
@@ -189,7 +190,7 @@ fn resolve_and_open(
     };
     let found = task.walk(directory, &text, walk)?;
     if how.flags & libc::O_PATH == 0
-        && let Some((thread, kind)) = target::generated(&found)
+        && let Some((thread, kind)) = target::generated(task, &found)
     {
         return generated(task, thread, kind, how);
     }
@@ -200,7 +201,7 @@ fn resolve_and_open(
     {
         return Err(Errno::ROFS);
     }
-    if found.kernel_agrees {
+    if found.kernel_agrees && !(creates && host_object::must_create(task, &found)) {
         return match &found.place {
             Some(place) if how.flags & libc::O_PATH == 0 && has_added_names(task, place) => {
                 open_directory(task, place, how)
@@ -267,6 +268,7 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             }
             whole.extend_from_slice(&found.name);
             let descriptor = host_ops::open(&whole, how.flags, how.mode, creator.umask)?;
+            host_object::note_created(task, found);
             note_alias(task, &descriptor, mount);
             Ok(Answer::Descriptor {
                 descriptor,

@@ -1,0 +1,248 @@
+//! Objects of the host in a view with an identity of its own: stat, chmod, chown and mknod by what the view shows.
+//!
+//! Without an identity none of this is asked, and Linux does these calls. Neighbours: `stat`, `attribute`, `name`, `open`
+//! (call this first), `identity` (what is shown and kept). No locks.
+
+use super::target;
+use crate::identity::ids::{self, Ids};
+use crate::identity::{HostObject, ViewIdentity};
+use crate::task::{Answer, Object, Task};
+use rustix::fs::{AtFlags, CWD, Mode};
+use rustix::io::Errno;
+use std::sync::Arc;
+use view_vfs::attributes::{Attributes, Kind};
+use view_vfs::mount_table::Mount;
+use view_vfs::object::AttributeChange;
+use view_vfs::permission;
+use view_vfs::place::{Place, child_path};
+use view_vfs::procfs;
+use view_vfs::resolver::{Found, WalkFlags};
+
+/// An object of the host that a call is about.
+pub struct Located<'v> {
+    /// Of the view.
+    pub identity: &'v ViewIdentity,
+    object: HostObject,
+    /// The mount it was reached through; `None`: by its own name.
+    pub mount: Option<Arc<Mount>>,
+}
+
+/// Finds the object that (`directory`, path at argument `path`) names. `None`: not of the host, or there is an error for
+/// Linux to find, or the view has no identity.
+pub fn locate<'v>(
+    task: &Task<'v>,
+    directory: i32,
+    path: usize,
+    at_flags: i32,
+) -> Result<Option<Located<'v>>, Errno> {
+    let Some(identity) = task.view.identity.get() else {
+        return Ok(None);
+    };
+    let by_descriptor = at_flags & libc::AT_EMPTY_PATH != 0;
+    if task.argument(path) == 0 && by_descriptor {
+        return of_descriptor(task, directory);
+    }
+    let text = task.path(path)?;
+    if text.is_empty() && by_descriptor {
+        return of_descriptor(task, directory);
+    }
+    let follow = at_flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+    let walk = if follow {
+        WalkFlags::FOLLOW
+    } else {
+        WalkFlags::NO_FOLLOW
+    };
+    let found = task.walk(directory, &text, walk)?;
+    let Some(Place::Host { mount, path }) = found.place else {
+        return Ok(None);
+    };
+    let follow = follow && procfs::is_magic_link(&path);
+    let object = HostObject { path, follow };
+    if found.wants_directory && !object.attributes()?.0.is_directory() {
+        return Ok(None);
+    }
+    let mount = (!found.kernel_agrees).then_some(mount);
+    Ok(Some(Located {
+        identity,
+        object,
+        mount,
+    }))
+}
+
+/// The same for a descriptor or the working directory.
+pub fn of_descriptor<'v>(task: &Task<'v>, descriptor: i32) -> Result<Option<Located<'v>>, Errno> {
+    let Some(identity) = task.view.identity.get() else {
+        return Ok(None);
+    };
+    let (link, mount) = if descriptor == libc::AT_FDCWD {
+        let start = task.working_directory()?;
+        match start.place {
+            Place::Host { mount, path } if start.is_stand_in => (path, Some(mount)),
+            Place::Host { .. } => (format!("/proc/{}/cwd", task.call.tid).into_bytes(), None),
+            Place::Node { .. } => return Ok(None),
+        }
+    } else {
+        match task.object(descriptor)? {
+            Object::Backed(_, backed) => match backed.place() {
+                Place::Host { mount, path } => (path, Some(mount)),
+                Place::Node { .. } => return Ok(None),
+            },
+            Object::Kernel => (
+                task.descriptor_link(descriptor).into_bytes(),
+                target::reached_through(task, descriptor),
+            ),
+        }
+    };
+    let follow = procfs::is_magic_link(&link);
+    let object = HostObject { path: link, follow };
+    Ok(Some(Located {
+        identity,
+        object,
+        mount,
+    }))
+}
+
+impl Located<'_> {
+    /// What the view shows of it, and the id of its mount. `None`: Linux shall say what is wrong.
+    pub fn shown(&self) -> Option<(Attributes, u64)> {
+        let (real, mount) = self.object.attributes().ok()?;
+        let mount = self.mount.as_ref().map_or(mount, |mount| mount.id());
+        Some((self.identity.shown(&real), mount))
+    }
+
+    /// chmod(2), chown(2). Other changes are not for here.
+    pub fn change(
+        &self,
+        task: &Task<'_>,
+        change: &AttributeChange,
+    ) -> Result<Option<Answer>, Errno> {
+        let Ok((real, _)) = self.object.attributes() else {
+            return Ok(None);
+        };
+        let shown = self.identity.shown(&real);
+        let caller = self.identity.of(task.call.tid).credentials();
+        if self
+            .mount
+            .as_ref()
+            .is_some_and(|mount| mount.flags().read_only)
+        {
+            return Err(Errno::ROFS);
+        }
+        match *change {
+            AttributeChange::Owner { uid, gid } => {
+                permission::may_change_owner(&shown, &caller, uid, gid)?;
+                task.commit()?;
+                let mode = if shown.kind() == Kind::RegularFile {
+                    permission::mode_without_set_ids(&shown, &caller)
+                } else {
+                    None
+                };
+                self.identity.set_owner(&real, uid, gid, mode);
+            }
+            AttributeChange::Mode(mode) => {
+                if !permission::is_owner(&shown, &caller) {
+                    return Err(Errno::PERM);
+                }
+                task.commit()?;
+                let mode = permission::mode_after_chmod(&shown, &caller, mode);
+                self.set_mode(&real, mode, caller.is_privileged)?;
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(Answer::DONE))
+    }
+
+    /// The host's file gets the permissions, but no set-id bits: there they would mean the user of the view. One who is
+    /// root here may read and write whatever the mode is, so the file stays so for its owner.
+    fn set_mode(&self, real: &Attributes, mode: u32, is_root: bool) -> Result<(), Errno> {
+        let is_directory = real.is_directory();
+        let mut on_host = mode & if is_directory { 0o3777 } else { 0o1777 };
+        if is_root {
+            on_host |= if is_directory { 0o700 } else { 0o600 };
+        }
+        let flags = AtFlags::empty();
+        match rustix::fs::chmodat(
+            CWD,
+            self.object.path.as_slice(),
+            Mode::from_bits_retain(on_host),
+            flags,
+        ) {
+            // Of another user: only the view shows it.
+            Ok(()) | Err(Errno::PERM) => {}
+            Err(errno) => return Err(errno),
+        }
+        let (now, _) = self.object.attributes()?;
+        self.identity.shadow.change(&now, |differs| {
+            differs.mode = (now.mode & 0o7777 != mode).then_some(mode);
+        });
+        Ok(())
+    }
+}
+
+/// The ids of the caller, when what it makes on the host is to be shown as somebody else's.
+pub fn foreign_creator<'v>(task: &Task<'v>) -> Option<(&'v ViewIdentity, Arc<Ids>)> {
+    let identity = task.view.identity.get()?;
+    let own = identity.of(task.call.tid);
+    identity
+        .creates_for_another(&own)
+        .then_some((identity, own))
+}
+
+/// Does this creating call, of which Linux could do its part, have to be done here, so that its owner is noted?
+pub fn must_create(task: &Task<'_>, found: &Found) -> bool {
+    found.place.is_none()
+        && found.kernel_error.is_none()
+        && matches!(found.parent, Some(Place::Host { .. }))
+        && foreign_creator(task).is_some()
+}
+
+/// Notes the owner of the name that was just made.
+pub fn note_created(task: &Task<'_>, found: &Found) {
+    if let Some((identity, own)) = foreign_creator(task)
+        && let Some(Place::Host { path, .. }) = &found.parent
+        && let Ok(real) = view_vfs::host_ops::attributes(&child_path(path, &found.name))
+    {
+        identity.note_created(&real, &own);
+    }
+}
+
+/// mknod(2) of a device node on the host: an empty file stands for it. `None`: not that.
+pub fn make_device(
+    task: &Task<'_>,
+    found: &Found,
+    mode: u32,
+    device: u64,
+) -> Result<Option<Answer>, Errno> {
+    let kind = mode & libc::S_IFMT;
+    let Some(identity) = task.view.identity.get() else {
+        return Ok(None);
+    };
+    let own = identity.of(task.call.tid);
+    let Some(Place::Host { mount, path }) = &found.parent else {
+        return Ok(None);
+    };
+    if !matches!(kind, libc::S_IFCHR | libc::S_IFBLK)
+        || found.place.is_some()
+        || found.wants_directory
+    {
+        return Ok(None);
+    }
+    if !own.has(ids::CAP_MKNOD) {
+        return Err(Errno::PERM);
+    }
+    if mount.flags().read_only {
+        return Err(Errno::ROFS);
+    }
+    let creator = task.creator();
+    task.commit()?;
+    let path = child_path(path, &found.name);
+    let shown = mode & 0o7777 & !creator.umask;
+    view_vfs::host_ops::create_node(&path, libc::S_IFREG | 0o600, 0, 0)?;
+    let real = view_vfs::host_ops::attributes(&path)?;
+    identity.note_created(&real, &own);
+    identity.shadow.change(&real, |differs| {
+        differs.mode = Some(shown);
+        differs.device = Some((kind, device));
+    });
+    Ok(Some(Answer::DONE))
+}
