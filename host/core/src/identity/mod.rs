@@ -8,15 +8,18 @@
 //! | `ids`     | the ids of a thread, and the rules for changing them    |
 //! | `threads` | which thread has which                                  |
 //! | `shadow`  | owner, mode and device number of objects of the host    |
+//! | `loops`   | loop devices, as far as mount(8) needs them             |
 //!
 //! Neighbours: `syscall::identity` (the calls), `task` (asks for credentials), `syscall::{stat,attribute,name,exec}`.
 //! Locks: see `threads` and `shadow`; both are leaves.
 
 pub mod ids;
+pub mod loops;
 pub mod shadow;
 pub mod threads;
 
 use ids::Ids;
+use loops::Loops;
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -43,6 +46,8 @@ pub struct ViewIdentity {
     pub threads: Threads,
     /// What the host does not know.
     pub shadow: Shadow,
+    /// Loop devices.
+    pub loops: Loops,
 }
 
 /// An object of the host, as a name by which the supervisor reaches it.
@@ -77,6 +82,7 @@ impl ViewIdentity {
             ),
             threads: Threads::new(Ids::new(spec.uid, spec.gid)),
             shadow: Shadow::default(),
+            loops: Loops::default(),
         }
     }
 

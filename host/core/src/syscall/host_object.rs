@@ -3,13 +3,14 @@
 //! Without an identity none of this is asked, and Linux does these calls. Neighbours: `stat`, `attribute`, `name`, `open`
 //! (call this first), `identity` (what is shown and kept). No locks.
 
-use super::target;
+use super::{loop_device, target};
 use crate::identity::ids::{self, Ids};
 use crate::identity::{HostObject, ViewIdentity};
 use crate::task::{Answer, Object, Task};
 use rustix::fs::{AtFlags, CWD, Mode};
 use rustix::io::Errno;
 use std::sync::Arc;
+use view_sys::memory;
 use view_vfs::attributes::{Attributes, Kind};
 use view_vfs::mount_table::Mount;
 use view_vfs::object::AttributeChange;
@@ -23,6 +24,8 @@ pub struct Located<'v> {
     /// Of the view.
     pub identity: &'v ViewIdentity,
     object: HostObject,
+    /// What stat says of an object that is not there.
+    made_up: Option<Attributes>,
     /// The mount it was reached through; `None`: by its own name.
     pub mount: Option<Arc<Mount>>,
 }
@@ -53,6 +56,18 @@ pub fn locate<'v>(
         WalkFlags::NO_FOLLOW
     };
     let found = task.walk(directory, &text, walk)?;
+    if found.place.is_none() {
+        let made_up = loop_device::found_node(task, &found).and_then(loop_device::made_up);
+        return Ok(made_up.map(|_| Located {
+            identity,
+            object: HostObject {
+                path: Vec::new(),
+                follow: false,
+            },
+            made_up,
+            mount: None,
+        }));
+    }
     let Some(Place::Host { mount, path }) = found.place else {
         return Ok(None);
     };
@@ -65,6 +80,7 @@ pub fn locate<'v>(
     Ok(Some(Located {
         identity,
         object,
+        made_up: None,
         mount,
     }))
 }
@@ -98,6 +114,7 @@ pub fn of_descriptor<'v>(task: &Task<'v>, descriptor: i32) -> Result<Option<Loca
     Ok(Some(Located {
         identity,
         object,
+        made_up: None,
         mount,
     }))
 }
@@ -105,6 +122,9 @@ pub fn of_descriptor<'v>(task: &Task<'v>, descriptor: i32) -> Result<Option<Loca
 impl Located<'_> {
     /// What the view shows of it, and the id of its mount. `None`: Linux shall say what is wrong.
     pub fn shown(&self) -> Option<(Attributes, u64)> {
+        if let Some(made_up) = self.made_up {
+            return Some((self.identity.shown(&made_up), 0));
+        }
         let (real, mount) = self.object.attributes().ok()?;
         let mount = self.mount.as_ref().map_or(mount, |mount| mount.id());
         Some((self.identity.shown(&real), mount))
@@ -179,6 +199,71 @@ impl Located<'_> {
     }
 }
 
+/// setxattr(2) of an access list on the host: one that says no more than a mode is a chmod(2), as for Linux. `None`: Linux
+/// does it.
+pub fn set_access_list<'v>(
+    task: &Task<'v>,
+    located: impl FnOnce() -> Result<Option<Located<'v>>, Errno>,
+    name: &[u8],
+    (address, size): (u64, usize),
+) -> Result<Option<Answer>, Errno> {
+    const MOST: usize = 4096;
+    if name != permission::ACCESS_LIST_ATTRIBUTE
+        || size > MOST
+        || task.view.identity.get().is_none()
+    {
+        return Ok(None);
+    }
+    let mut value = vec![0; size];
+    memory::read_exact(task.call.tid, address, &mut value)?;
+    let Some((mode, is_minimal)) = mode_of_access_list(&value) else {
+        return Ok(None);
+    };
+    let Some(located) = located()? else {
+        return Ok(None);
+    };
+    let Some((shown, _)) = located.shown() else {
+        return Ok(None);
+    };
+    let mode = shown.mode & 0o7000 | mode;
+    if is_minimal && !shown.is_symlink() {
+        return located.change(task, &AttributeChange::Mode(mode));
+    }
+    if let Ok((real, _)) = located.object.attributes() {
+        located.identity.shadow.change(&real, |differs| {
+            differs.mode = differs.mode.map(|_| mode);
+        });
+    }
+    Ok(None)
+}
+
+/// The permission bits that an access list stands for, and whether it has no entry but those of a mode (acl(5)).
+fn mode_of_access_list(value: &[u8]) -> Option<(u32, bool)> {
+    const USER: u16 = 1;
+    const GROUP: u16 = 4;
+    const MASK: u16 = 16;
+    const OTHER: u16 = 32;
+    let (mut mode, mut mask, mut is_minimal) = (0, None, true);
+    let (entries, []) = value.get(4..)?.as_chunks::<8>() else {
+        return None;
+    };
+    for entry in entries {
+        let tag = u16::from_le_bytes([entry[0], entry[1]]);
+        let granted = u32::from(entry[2] & 7);
+        match tag {
+            USER => mode |= granted << 6,
+            GROUP => mode |= granted << 3,
+            OTHER => mode |= granted,
+            MASK => (mask, is_minimal) = (Some(granted), false),
+            _ => is_minimal = false,
+        }
+    }
+    if let Some(mask) = mask {
+        mode = mode & 0o707 | mask << 3;
+    }
+    Some((mode, is_minimal && entries.len() == 3))
+}
+
 /// The ids of the caller, when what it makes on the host is to be shown as somebody else's.
 pub fn foreign_creator<'v>(task: &Task<'v>) -> Option<(&'v ViewIdentity, Arc<Ids>)> {
     let identity = task.view.identity.get()?;
@@ -245,4 +330,23 @@ pub fn make_device(
         differs.device = Some((kind, device));
     });
     Ok(Some(Answer::DONE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mode_of_access_list;
+
+    #[test]
+    fn access_lists_as_modes() {
+        let list = |entries: &[(u8, u8)]| {
+            let entry = |&(tag, bits): &(u8, u8)| [tag, 0, bits, 0, 0xff, 0xff, 0xff, 0xff];
+            let bytes: Vec<u8> = entries.iter().flat_map(entry).collect();
+            mode_of_access_list(&[&[2, 0, 0, 0], bytes.as_slice()].concat())
+        };
+        assert_eq!(list(&[(1, 6), (4, 4), (32, 0)]), Some((0o640, true)));
+        let named = [(1, 7), (2, 7), (4, 0), (16, 5), (32, 4)];
+        assert_eq!(list(&named), Some((0o754, false)));
+        assert_eq!(mode_of_access_list(&[2, 0, 0, 0, 1]), None);
+        assert_eq!(mode_of_access_list(&[]), None);
+    }
 }

@@ -19,6 +19,7 @@
 //! | `process`   | prctl, chroot                                                      |
 //! | `identity`    | get*id, set*id, groups, capabilities, in a view with its own ids   |
 //! | `host_object` | not a call: objects of the host in such a view                     |
+//! | `loop_device` | ioctl on loop devices, in such a view                              |
 //! | `injection` | not a call: another call run in the tracee, seen as an answer      |
 //!
 //! To add a call: its row in `table` (which puts it into the filter), a function here or in the file of its family, its
@@ -31,6 +32,7 @@ mod host_object;
 mod identity;
 mod injection;
 mod link;
+mod loop_device;
 mod mount;
 mod name;
 mod open;
@@ -74,6 +76,7 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         _ => {}
     }
     match number {
+        libc::SYS_ioctl => loop_device::ioctl(task),
         libc::SYS_open => open::open(task),
         libc::SYS_creat => open::creat(task),
         libc::SYS_openat => open::openat(task),

@@ -5,7 +5,7 @@
 
 use super::host_object;
 use super::injection::{self, c_string};
-use super::target;
+use super::{loop_device, target};
 use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
@@ -200,6 +200,22 @@ fn resolve_and_open(
         && target::is_read_only_link(task, path)
     {
         return Err(Errno::ROFS);
+    }
+    if how.flags & libc::O_PATH == 0
+        && let Some(opens) = loop_device::open(task, &found, close_on_exec(how))
+    {
+        return match opens? {
+            loop_device::Opens::StandIn(answer) => Ok(answer),
+            loop_device::Opens::Image(image) => {
+                let flags = how.flags & !(libc::O_ACCMODE | libc::O_EXCL | libc::O_CREAT);
+                open_existing(task, &image, How { flags, ..how })
+            }
+        };
+    }
+    if found.kernel_error == Some(Errno::NOENT)
+        && let Some(text) = loop_device::sysfs_text(task, directory, &text)
+    {
+        return give_text("loop", &text, how);
     }
     if found.kernel_agrees && !(creates && host_object::must_create(task, &found)) {
         return match &found.place {
@@ -526,9 +542,13 @@ fn generated(task: &Task<'_>, thread: u32, kind: &str, how: How) -> Result<Answe
         return Err(Errno::ACCESS);
     }
     let text = crate::proc_text::text(task, thread, kind)?;
-    let name = kind.replace('/', "-");
+    give_text(&kind.replace('/', "-"), &text, how)
+}
+
+/// A file in memory, for reading.
+fn give_text(name: &str, text: &[u8], how: How) -> Result<Answer, Errno> {
     let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
-    let mut rest = text.as_slice();
+    let mut rest = text;
     while !rest.is_empty() {
         let count = rustix::io::write(&memory, rest)?;
         rest = &rest[count..];

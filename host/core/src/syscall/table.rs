@@ -3,6 +3,7 @@
 //! The numbers and names are Linux 6.18's (arch/x86/entry/syscalls/syscall_64.tbl). A number that is not here is
 //! answered with `ENOSYS`.
 
+use super::loop_device;
 use Support::{Intercepted, Native, Partial, Refused};
 use view_sys::filter::{FilterAction, FilterProgram};
 
@@ -423,6 +424,10 @@ fn action(number: u32, needs: FilterNeeds) -> FilterAction {
     if needs.has_identity && super::identity::CALLS.contains(&i64::from(number)) {
         return FilterAction::Notify;
     }
+    if needs.has_identity && i64::from(number) == libc::SYS_ioctl {
+        let between = [loop_device::FIRST_IOCTL, loop_device::LAST_IOCTL];
+        return FilterAction::NotifyIfBetween(1, between);
+    }
     match TABLE[at].2 {
         Native => FilterAction::Allow,
         Intercepted => FilterAction::Notify,
@@ -476,7 +481,7 @@ pub fn compatibility_page() -> String {
          *native*: Linux executes it, the view never hears of it. *intercepted*: the view answers it, or hands it to Linux when \
          nothing of the view is concerned. *partial*: as the note says. *refused*: with the error number, and why.\n\n\
          In a view with ids of its own (`-0`, `-u`) the calls that tell and change ids, groups and capabilities are intercepted too, \
-         and so are prctl, exit and exit_group.\n\n\
+         and so are prctl, exit, exit_group, and ioctl of loop devices.\n\n\
          Numbers not listed, i386 and x32 calls are answered with ENOSYS.\n\n| number | call | support | note |\n|---|---|---|---|\n",
     );
     for (number, name, support) in TABLE {
