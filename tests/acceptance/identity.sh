@@ -200,6 +200,33 @@ mkdir -p t/etc; mv t/passwd t/group t/shadow t/gshadow t/login.defs t/etc/
 useradd -P "$PWD/t" -u 4321 -M viewer; grep -q "^viewer:x:4321:" t/etc/passwd
 ./equal "$(stat -c %u:%g t/etc/passwd)" 0:0'
 
+# apt drops to its own user for what it fetches, when there is one.
+root 'apt-get from a directory of packages' '
+cd t; mkdir repo apt apt/lists apt/archives; mkdir apt/lists/partial apt/archives/partial
+dpkg-deb -b ../pkg repo/view-test_1_all.deb >dpkg.log
+{
+	cat ../pkg/DEBIAN/control; echo Filename: ./view-test_1_all.deb
+	echo Size: $(stat -c %s repo/*.deb); echo SHA256: $(sha256sum repo/*.deb | cut -d " " -f 1)
+} >repo/Packages
+echo "deb [trusted=yes] copy:$PWD/repo ./" >sources.list; : >status
+apt() {
+	apt-get -q -o Dir::Etc::sourcelist="$PWD/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State="$PWD/apt" -o Dir::Cache="$PWD/apt" \
+		-o Dir::State::status="$PWD/status" -o Dir::Etc::trusted=/dev/null -o Dir::Etc::trustedparts=- "$@"
+}
+apt update
+if getent passwd _apt >id; then ../equal "$(stat -c %U apt/lists/partial)" _apt; fi
+mkdir got; cd got; chmod 777 .; apt -o Dir::Etc::sourcelist=../sources.list download view-test || { cd ..; apt -d -y install view-test; }
+cd "$WORK"; find t -name "view-test_1_all.deb" | grep -v repo'
+
+# su needs an account file that it may read.
+printf 'root:*:19000:0:99999:7:::\nwww-data:*:19000:0:99999:7:::\n' >shadow
+root 'su' '
+getent passwd www-data >t/id || exit 0
+mount --bind shadow /etc/shadow
+./equal "$(su -s /bin/sh www-data -c "id -un; id -rg; head -c 4 /etc/shadow")" "www-data
+33
+root"'
+
 # mount(8) and umount(8) of util-linux.
 mkdir m n
 root 'mount and umount' '

@@ -30,7 +30,7 @@ pub fn text(task: &Task<'_>, thread: u32, kind: &str) -> Result<Vec<u8>, Errno> 
         std::fs::read(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     match kind {
         "maps" | "smaps" => Ok(rewrite_maps(task.view, &text)),
-        "status" => Ok(rewrite_status(task.view, thread, &text)),
+        "status" => Ok(rewrite_status(task, thread, &text)),
         _ if kind.starts_with("fdinfo/") => Ok(rewrite_fdinfo(
             task.view,
             thread,
@@ -64,11 +64,12 @@ fn rewrite_maps(view: &View, text: &[u8]) -> Vec<u8> {
 }
 
 /// Ids, groups and capabilities of a process of the view.
-fn rewrite_status(view: &View, thread: u32, text: &[u8]) -> Vec<u8> {
-    let Some(identity) = view.identity.get() else {
+fn rewrite_status(task: &Task<'_>, thread: u32, text: &[u8]) -> Vec<u8> {
+    let Some(identity) = task.view.identity.get() else {
         return text.to_vec();
     };
-    if !crate::launch::is_below_supervisor(thread) {
+    let is_own = thread == task.call.tid || thread == task.process();
+    if !is_own && !crate::launch::is_below_supervisor(thread) {
         return text.to_vec();
     }
     let ids = identity.of(thread);

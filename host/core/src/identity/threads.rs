@@ -162,8 +162,8 @@ impl Threads {
         }
     }
 
-    /// `process` is about to end: its children will have another parent.
-    pub fn ends(&self, process: u32, thread: u32) {
+    /// `thread` is about to end, or with `whole` all of `process`: its children will have another parent.
+    pub fn ends(&self, process: u32, thread: u32, whole: bool) {
         if !self.has_changed.load(Ordering::Acquire) {
             return;
         }
@@ -174,8 +174,15 @@ impl Threads {
         ) {
             return;
         }
-        for thread in threads_of(process) {
-            self.write_down(&mut known, process, thread);
+        let ending = if whole {
+            threads_of(process)
+        } else {
+            vec![thread]
+        };
+        for thread in ending {
+            for child in children_of(process, thread) {
+                self.find(&mut known, child, MOST_ANCESTORS);
+            }
         }
     }
 }

@@ -127,7 +127,17 @@ impl Located<'_> {
         }
         let (real, mount) = self.object.attributes().ok()?;
         let mount = self.mount.as_ref().map_or(mount, |mount| mount.id());
-        Some((self.identity.shown(&real), mount))
+        let mut shown = self.identity.shown(&real);
+        // What is below /proc/PID belongs to that process.
+        if shown.uid != real.uid
+            && !self.object.follow
+            && let Some((process, _)) = procfs::split_task(&self.object.path)
+            && crate::launch::is_below_supervisor(process)
+        {
+            let ids = self.identity.of(process);
+            (shown.uid, shown.gid) = (ids.user.effective, ids.group.effective);
+        }
+        Some((shown, mount))
     }
 
     /// chmod(2), chown(2). Other changes are not for here.

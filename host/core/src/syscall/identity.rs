@@ -82,7 +82,8 @@ pub fn serve(task: &Task<'_>, identity: &ViewIdentity) -> Option<Result<Answer, 
         libc::SYS_capset => change(with_capabilities(task, &own)),
         libc::SYS_prctl => prctl(task, identity, &own),
         _ => {
-            identity.threads.ends(task.process(), task.call.tid);
+            let whole = number == libc::SYS_exit_group;
+            identity.threads.ends(task.process(), task.call.tid, whole);
             Some(Ok(Answer::Continue))
         }
     }
