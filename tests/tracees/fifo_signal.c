@@ -34,11 +34,11 @@ static void test(void)
     on_signal(SIGALRM, handler, 0);
     for (int i = 0; i < 10; i++) {
         hits = 0;
-        struct itimerval once = {{0, 0}, {0, 10000}};
-        CHECK_OK(setitimer(ITIMER_REAL, &once, NULL));
+        every_us(10000); // again and again: the first may come before the open
         CHECK_ERRNO(open(in("p"), i % 2 ? O_WRONLY : O_RDONLY), EINTR);
-        CHECK_EQ(hits, 1);
+        CHECK(hits > 0);
     }
+    every_us(0);
     int rw = CHECK_OK(open(in("p"), O_RDWR | O_CLOEXEC));
     every_us(10000);
     CHECK_ERRNO(read(rw, buf, 8), EINTR);

@@ -24,7 +24,7 @@ pub fn fixtures() -> PathBuf {
     if let Some(chosen) = std::env::var_os("VIEW_FIXTURES") {
         return PathBuf::from(chosen);
     }
-    if reachable_by_others(&root()) {
+    if is_reachable() {
         root().join("target/fixtures")
     } else {
         PathBuf::from(format!(
@@ -32,6 +32,11 @@ pub fn fixtures() -> PathBuf {
             rustix::process::getuid().as_raw()
         ))
     }
+}
+
+/// Whether another user can reach the checkout: one below a private home cannot be.
+pub fn is_reachable() -> bool {
+    reachable_by_others(&root())
 }
 
 /// Whether every directory down to `path` may be searched by any user.

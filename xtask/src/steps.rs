@@ -223,7 +223,14 @@ fn rust_program(
     program: &str,
     arguments: &[&str],
 ) -> Result<Counts> {
-    let built = output(project::cargo().args([
+    let mut cargo = project::cargo();
+    if !project::is_reachable() {
+        // The program looks for its files where it was built: build it where the test user can reach them.
+        cargo
+            .current_dir(context.all_sources()?)
+            .env("CARGO_TARGET_DIR", project::target());
+    }
+    let built = output(cargo.args([
         "test",
         "--quiet",
         "-p",

@@ -6,12 +6,9 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::command::{at, command, run, shown};
 use crate::steps::{self, Step};
@@ -178,6 +175,25 @@ impl Context {
         Ok(directory.to_path_buf())
     }
 
+    /// Completes the copy of the checkout, so that it can be built, and returns where it is.
+    pub fn all_sources(&self) -> Result<PathBuf> {
+        let checkout = self.scratch.join("checkout");
+        for part in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "fuse-compat",
+            "fsmods",
+            "host",
+            "xtask",
+        ] {
+            run(command("cp")
+                .arg("-R")
+                .arg(project::root().join(part))
+                .arg(&checkout))?;
+        }
+        Ok(checkout)
+    }
+
     /// The environment of a test that runs the binary.
     pub fn environment(&self, work: &Path) -> Result<Vec<(&'static str, String)>> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -205,7 +221,7 @@ impl Context {
         let mut child = command
             .stdout(out)
             .stderr(error)
-            .process_group(0)
+            .env(leftovers::MARK, &self.mark)
             .spawn()
             .map_err(|error| format!("{}: {error}", shown(command)))?;
         let start = Instant::now();
@@ -221,9 +237,7 @@ impl Context {
                 break status;
             }
             if start.elapsed() > limit {
-                if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
+                leftovers::end(&self.mark, Duration::ZERO);
                 let _ = child.wait();
                 reader.catch_up();
                 return Err(format!("not done after {} s", limit.as_secs()));

@@ -8,7 +8,7 @@ use view_core::control::{LogLevel, MountSpec, ViewSpec};
 use view_core::identity::IdentitySpec;
 
 use crate::args::{LOG_LEVELS, NewView};
-use crate::message::{Failure, io_text};
+use crate::message::Failure;
 use crate::words::{Context, WordKind};
 
 /// The caller's surroundings, as far as a view depends on them.
@@ -23,16 +23,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// From this process. `status` is for a working directory that is gone.
-    pub fn from_environment(status: u8) -> Result<Self, Failure> {
-        let cwd = std::env::current_dir().map_err(|error| {
-            Failure::new(status, "cannot find the working directory", io_text(&error))
-        })?;
-        Ok(Self {
+    /// From this process. A working directory that is gone has no name; what is relative to it is not there either.
+    pub fn from_environment() -> Self {
+        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/proc/self/cwd"));
+        Self {
             cwd,
             shell: std::env::var_os("SHELL").filter(|shell| Path::new(shell).is_absolute()),
             log: std::env::var_os("VIEW_LOG"),
-        })
+        }
     }
 
     /// The user's shell as a command.

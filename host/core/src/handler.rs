@@ -11,6 +11,7 @@ use crate::mounting;
 use crate::syscall::table::{FilterNeeds, filter_program};
 use crate::task;
 use crate::view::View;
+use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -190,7 +191,7 @@ impl ControlHandler for Handler {
         if served.is_ok() && handover::release(socket.as_fd()).is_ok() {
             let _ = end.recv();
             // Closing our end kills what is left: only once its reaper has told its front how the command ended.
-            wait_for_hang_up(&socket);
+            wait_for(&socket, PollFlags::empty());
         }
         self.entered.fetch_sub(1, Ordering::AcqRel);
     }
@@ -223,6 +224,7 @@ impl ControlHandler for Handler {
         }
         let id = namespace.id();
         self.view.add_namespace(pid, namespace);
+        forget_when_gone(&self.view, pid);
         Ok(NamespaceInfo {
             id,
             environment: environment(&self.view.name, &self.socket),
@@ -235,10 +237,30 @@ impl ControlHandler for Handler {
     }
 }
 
-/// Waits until the other end is closed.
-fn wait_for_hang_up(socket: &OwnedFd) {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let mut entry = [PollFd::new(socket, PollFlags::empty())];
+/// Takes the mounts of a child namespace away as soon as the process at its root has ended. Without a thread, or the
+/// descriptor for it, that is left to `housekeeping`.
+fn forget_when_gone(view: &Arc<View>, process: u32) {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let Some(Ok(process)) =
+        Pid::from_raw(process as i32).map(|id| pidfd_open(id, PidfdFlags::empty()))
+    else {
+        return;
+    };
+    let view = Arc::downgrade(view);
+    let _ = std::thread::Builder::new()
+        .name("namespace".into())
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            wait_for(&process, PollFlags::IN);
+            if let Some(view) = view.upgrade() {
+                mounting::detach_unused(&view, &view.forget_namespaces());
+            }
+        });
+}
+
+/// Waits for an event; that the other end has hung up is always one.
+fn wait_for(descriptor: &OwnedFd, event: PollFlags) {
+    let mut entry = [PollFd::new(descriptor, event)];
     let _ = rustix::io::retry_on_intr(|| poll(&mut entry, None));
 }
 

@@ -62,6 +62,8 @@ struct Request<'r> {
     view: &'r View,
     namespace: &'r Namespace,
     caller: &'r dyn WalkContext,
+    /// Binds take the mounts below their source along.
+    is_recursive: bool,
 }
 
 impl Request<'_> {
@@ -103,6 +105,7 @@ pub fn mount_at(
         view,
         namespace,
         caller: &ViewWalk { view, process },
+        is_recursive: true,
     };
     Ok(request
         .resolve(path, WalkFlags::FOLLOW)?
@@ -128,8 +131,8 @@ pub fn is_read_only_module(mount: &Arc<Mount>) -> bool {
     matches!(mount.root(), Root::Node(dentry) if dentry.instance().is_read_only())
 }
 
-/// Carries out a mount(2) of a tracee.
-pub fn mount_for(task: &Task<'_>, spec: &MountSpec) -> Result<(), Refusal> {
+/// Carries out a mount(2) of a tracee; a bind `is_recursive` with MS_REC.
+pub fn mount_for(task: &Task<'_>, spec: &MountSpec, is_recursive: bool) -> Result<(), Refusal> {
     let absolute = |path: &Path| -> Result<std::path::PathBuf, Refusal> {
         if path.is_absolute() {
             return Ok(path.to_path_buf());
@@ -151,6 +154,7 @@ pub fn mount_for(task: &Task<'_>, spec: &MountSpec) -> Result<(), Refusal> {
             view: task.view,
             namespace: &task.namespace,
             caller: task,
+            is_recursive,
         },
         &spec,
     )
@@ -173,6 +177,7 @@ pub fn mount_by(
             view,
             namespace,
             caller: &ViewWalk { view, process },
+            is_recursive: true,
         },
         spec,
     )
@@ -193,20 +198,22 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
         Err(Errno::NOENT) => None,
         Err(errno) => return Err(Refusal::from_errno(*errno)),
     };
-    let made = match spec.kind {
-        MountKind::Filesystem => source::open_filesystem(request, spec, &options)?,
-        MountKind::Tmpfs => source::open_tmpfs(request.view, &options)?,
-        MountKind::Bind => source::bind(request.existing(spec.source.as_bytes())?, &options),
-        MountKind::Hide => source::open_hidden(request.view, covered.as_ref())?,
-        MountKind::ReadOnly => {
-            let place = covered
+    let bound = match spec.kind {
+        MountKind::Bind => Some(request.existing(spec.source.as_bytes())?),
+        MountKind::ReadOnly => Some(
+            covered
                 .clone()
-                .ok_or_else(|| Refusal::from_errno(Errno::NOENT))?;
-            let mut made = source::bind(place, &options);
-            made.flags.read_only = true;
-            made
-        }
+                .ok_or_else(|| Refusal::from_errno(Errno::NOENT))?,
+        ),
+        _ => None,
     };
+    let mut made = match (spec.kind, &bound) {
+        (MountKind::Tmpfs, _) => source::open_tmpfs(request.view, &options)?,
+        (MountKind::Hide, _) => source::open_hidden(request.view, covered.as_ref())?,
+        (_, Some(place)) => source::bind(place, &options),
+        (_, None) => source::open_filesystem(request, spec, &options)?,
+    };
+    made.flags.read_only |= spec.kind == MountKind::ReadOnly;
     let root_is_directory = match &made.root {
         Root::Node(dentry) => dentry.kind() == Kind::Directory,
         Root::Host(path) => host_ops::attributes(path)
@@ -233,6 +240,7 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
         options: made.options,
         is_scaffold: false,
         adds_name,
+        with_mounts_of: bound.filter(|_| request.is_recursive),
     };
     request.namespace.add(new).map_err(Refusal::from_errno)?;
     let source = Path::new(&spec.source).display();

@@ -1,7 +1,7 @@
 //! The supervisor's private directory: names that exist only while a tracee's call needs them.
 //!
 //! Programs being executed get a name there (so that the kernel's idea of `comm` is right), FIFOs and sockets of
-//! modules get real nodes. It is mode 0700 and removed with the view.
+//! modules get real nodes. It is mode 0700; it lies in the directory of the markers and goes with it.
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The directory; dropping it removes it.
+/// The directory.
 #[derive(Debug)]
 pub struct PrivateDirectory {
     path: PathBuf,
@@ -25,34 +25,14 @@ pub struct TemporaryLink {
 }
 
 impl PrivateDirectory {
-    /// Makes the directory, on tmpfs where there is one.
-    pub fn new() -> Result<Self, Errno> {
-        let mut last = Errno::NOENT;
-        for base in candidates() {
-            for attempt in 0..16u64 {
-                let seed = crate::random_u64() ^ attempt;
-                let path = base.join(format!("view-{}-{:08x}", std::process::id(), seed as u32));
-                match rustix::fs::mkdir(&path, Mode::RWXU) {
-                    Ok(()) => {
-                        return Ok(Self {
-                            path,
-                            next: AtomicU64::new(0),
-                        });
-                    }
-                    Err(Errno::EXIST) => {}
-                    Err(errno) => {
-                        last = errno;
-                        break;
-                    }
-                }
-            }
-        }
-        Err(last)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Makes the directory inside `base`, which is private to this view and removed after it.
+    pub fn inside(base: &Path) -> Result<Self, Errno> {
+        let path = base.join("names");
+        rustix::fs::mkdir(&path, Mode::RWXU)?;
+        Ok(Self {
+            path,
+            next: AtomicU64::new(0),
+        })
     }
 
     fn fresh(&self) -> PathBuf {
@@ -81,12 +61,6 @@ impl PrivateDirectory {
     }
 }
 
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
-
 impl TemporaryLink {
     /// Its path.
     pub fn path(&self) -> &[u8] {
@@ -99,16 +73,4 @@ impl Drop for TemporaryLink {
         let _ = rustix::fs::unlink(&self.link);
         let _ = rustix::fs::rmdir(&self.directory);
     }
-}
-
-fn candidates() -> Vec<PathBuf> {
-    let mut all = vec![PathBuf::from("/dev/shm")];
-    all.extend(
-        ["XDG_RUNTIME_DIR", "TMPDIR"]
-            .iter()
-            .filter_map(std::env::var_os)
-            .map(PathBuf::from),
-    );
-    all.push(PathBuf::from("/tmp"));
-    all
 }

@@ -473,6 +473,15 @@ pub fn parent_of(process: u32) -> Option<u32> {
     status_number(process, "PPid:")
 }
 
+/// Is the process gone, or a zombie that nobody has waited for yet?
+pub fn has_ended(process: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    match text.lines().find_map(|line| line.strip_prefix("State:")) {
+        Some(state) => state.trim_start().starts_with(['Z', 'X']),
+        None => true,
+    }
+}
+
 /// Attributes of a host object by path, not following a link (for messages and checks).
 pub fn host_identity(path: &[u8]) -> Option<Identity> {
     let stat = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;

@@ -133,7 +133,6 @@ impl View {
         abilities: HostAbilities,
         log_level: LogLevel,
     ) -> Result<Arc<Self>, rustix::io::Errno> {
-        let private = PrivateDirectory::new()?;
         let own: Arc<OnceLock<Weak<View>>> = Arc::default();
         let known = own.clone();
         let markers = Markers::new(Box::new(move |identity| {
@@ -141,6 +140,7 @@ impl View {
                 view.backings.remove(identity);
             }
         }))?;
+        let private = PrivateDirectory::inside(markers.directory())?;
         let view = Arc::new(View {
             name,
             cookie,
@@ -187,7 +187,7 @@ impl View {
         let gone: Vec<_> = {
             let mut namespaces = self.namespaces.write();
             namespaces
-                .extract_if(.., |(root, _)| crate::task::parent_of(*root).is_none())
+                .extract_if(.., |(root, _)| crate::task::has_ended(*root))
                 .collect()
         };
         gone.iter()
@@ -336,7 +336,6 @@ impl View {
 
     /// Removes what the view made for itself on the host; its last act.
     pub fn remove_private_files(&self) {
-        let _ = std::fs::remove_dir_all(self.private.path());
         let _ = std::fs::remove_dir_all(self.markers.directory());
     }
 

@@ -35,5 +35,7 @@ pub mod permission;
 pub mod place;
 pub mod procfs;
 pub mod resolver;
+#[cfg(test)]
+mod test_support;
 
 pub use rustix::io::Errno;

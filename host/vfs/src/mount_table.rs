@@ -5,16 +5,16 @@
 //!
 //! Lock order: `Namespace::writer` before `Namespace::current`; nothing else is locked under either.
 
-use rustix::io::Errno;
 use crate::object::Dentry;
 use crate::place::Place;
 use parking_lot::{Mutex, RwLock};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What a mount shows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Root {
     /// A host directory or file, by canonical path.
     Host(Vec<u8>),
@@ -39,19 +39,37 @@ pub struct MountFlags {
 
 impl MountFlags {
     fn to_bits(self) -> u8 {
-        let all = [self.read_only, self.no_suid, self.no_dev, self.no_exec, self.default_permissions];
-        all.iter().rev().fold(0, |bits, &set| bits << 1 | u8::from(set))
+        let all = [
+            self.read_only,
+            self.no_suid,
+            self.no_dev,
+            self.no_exec,
+            self.default_permissions,
+        ];
+        all.iter()
+            .rev()
+            .fold(0, |bits, &set| bits << 1 | u8::from(set))
     }
 
     fn from_bits(bits: u8) -> Self {
         let has = |bit: u8| bits >> bit & 1 != 0;
-        Self { read_only: has(0), no_suid: has(1), no_dev: has(2), no_exec: has(3), default_permissions: has(4) }
+        Self {
+            read_only: has(0),
+            no_suid: has(1),
+            no_dev: has(2),
+            no_exec: has(3),
+            default_permissions: has(4),
+        }
     }
 
     /// The words for the options that Linux has for every mount, as in /proc/mounts.
     pub fn words(self) -> String {
         let mut text = String::from(if self.read_only { "ro" } else { "rw" });
-        for (is_set, word) in [(self.no_suid, ",nosuid"), (self.no_dev, ",nodev"), (self.no_exec, ",noexec")] {
+        for (is_set, word) in [
+            (self.no_suid, ",nosuid"),
+            (self.no_dev, ",nodev"),
+            (self.no_exec, ",noexec"),
+        ] {
             if is_set {
                 text.push_str(word);
             }
@@ -79,6 +97,8 @@ pub struct Mount {
     options: String,
     /// Linux has the same names below it.
     has_same_names: bool,
+    /// Namespaces that have it.
+    namespaces: AtomicU32,
     /// Whether anything was ever mounted on a place of this mount.
     has_children: AtomicBool,
     /// Made by the view to hold a mount point that the host lacks; not listed.
@@ -108,6 +128,8 @@ pub struct NewMount {
     pub is_scaffold: bool,
     /// The host has no entry at the mount point: the parent's listing gets one.
     pub adds_name: bool,
+    /// For a recursive bind, the place that is bound: what is mounted below it is mounted below the new mount as well.
+    pub with_mounts_of: Option<Place>,
 }
 
 impl Mount {
@@ -115,7 +137,9 @@ impl Mount {
     fn new(new: NewMount) -> Arc<Self> {
         let has_same_names = match (&new.point, &new.root) {
             (None, Root::Host(root)) => root == b"/",
-            (Some(point @ Place::Host { path, .. }), Root::Host(root)) => point.is_plain_host() && path == root,
+            (Some(point @ Place::Host { path, .. }), Root::Host(root)) => {
+                point.is_plain_host() && path == root
+            }
             _ => false,
         };
         Arc::new(Self {
@@ -127,9 +151,25 @@ impl Mount {
             filesystem: new.filesystem,
             options: new.options,
             has_same_names,
+            namespaces: AtomicU32::new(0),
             has_children: AtomicBool::new(false),
             is_scaffold: new.is_scaffold,
             adds_name: new.adds_name,
+        })
+    }
+
+    /// The same on another point.
+    fn copy_on(&self, point: Place) -> Arc<Self> {
+        Self::new(NewMount {
+            point: Some(point),
+            root: self.root.clone(),
+            flags: self.flags(),
+            source: self.source.clone(),
+            filesystem: self.filesystem.clone(),
+            options: self.options.clone(),
+            is_scaffold: self.is_scaffold,
+            adds_name: self.adds_name,
+            with_mounts_of: None,
         })
     }
 
@@ -139,12 +179,18 @@ impl Mount {
     }
     /// Its path in the view.
     pub fn path(&self) -> Vec<u8> {
-        self.point.as_ref().map_or_else(|| b"/".to_vec(), Place::view_path)
+        self.point
+            .as_ref()
+            .map_or_else(|| b"/".to_vec(), Place::view_path)
     }
     /// The mount that it lies on, scaffolds left out: they are not listed.
     pub fn parent(&self) -> Option<&Arc<Mount>> {
         let below = self.point()?.mount();
-        if below.is_scaffold() { below.parent() } else { Some(below) }
+        if below.is_scaffold() {
+            below.parent()
+        } else {
+            Some(below)
+        }
     }
     /// The place it covers.
     pub fn point(&self) -> Option<&Place> {
@@ -174,6 +220,10 @@ impl Mount {
     pub fn options(&self) -> &str {
         &self.options
     }
+    /// Is it in a namespace? Objects of a detached mount can still be open; `..` does not leave it any more.
+    pub fn is_attached(&self) -> bool {
+        self.namespaces.load(Ordering::Acquire) != 0
+    }
     /// Host paths below it mean the same to Linux and to the view. Options change what calls do, so with any Linux
     /// can't be left to do them.
     pub fn is_transparent(&self) -> bool {
@@ -190,8 +240,14 @@ impl Mount {
     /// The root as a place.
     pub fn root_place(self: &Arc<Self>) -> Place {
         match &self.root {
-            Root::Host(path) => Place::Host { mount: self.clone(), path: path.clone() },
-            Root::Node(dentry) => Place::Node { mount: self.clone(), dentry: dentry.clone() },
+            Root::Host(path) => Place::Host {
+                mount: self.clone(),
+                path: path.clone(),
+            },
+            Root::Node(dentry) => Place::Node {
+                mount: self.clone(),
+                dentry: dentry.clone(),
+            },
         }
     }
 }
@@ -206,9 +262,11 @@ enum Point {
 fn point_of(place: &Place) -> Point {
     match place {
         Place::Host { mount, path } => Point::Host(mount.id(), path.clone()),
-        Place::Node { mount, dentry } => {
-            Point::Node(mount.id(), dentry.instance().device(), dentry.inode().number().0)
-        }
+        Place::Node { mount, dentry } => Point::Node(
+            mount.id(),
+            dentry.instance().device(),
+            dentry.inode().number().0,
+        ),
     }
 }
 
@@ -225,7 +283,12 @@ pub struct MountTable {
 
 impl MountTable {
     fn new(root: Arc<Mount>) -> Self {
-        Self { root, mounts: Vec::new(), by_point: HashMap::new(), host_points: Vec::new() }
+        Self {
+            root,
+            mounts: Vec::new(),
+            by_point: HashMap::new(),
+            host_points: Vec::new(),
+        }
     }
 
     /// The root mount.
@@ -294,13 +357,18 @@ impl MountTable {
     /// Is something mounted below this host directory of `mount`, so that the mount would stay behind if it were moved?
     pub fn has_points_below(&self, mount: u64, directory: &[u8]) -> bool {
         self.host_points.iter().any(|(owner, point)| {
-            *owner == mount && point.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
+            *owner == mount
+                && point
+                    .strip_prefix(directory)
+                    .is_some_and(|rest| rest.starts_with(b"/"))
         })
     }
 
     /// The mounts that lie on places of this one.
     fn children(&self, id: u64) -> impl Iterator<Item = &Arc<Mount>> {
-        self.mounts.iter().filter(move |one| one.point().is_some_and(|point| point.mount().id() == id))
+        self.mounts
+            .iter()
+            .filter(move |one| one.point().is_some_and(|point| point.mount().id() == id))
     }
 
     fn contains(&self, mount: &Arc<Mount>) -> bool {
@@ -316,6 +384,17 @@ impl MountTable {
             self.by_point.insert(point_of(point), mount.clone());
         }
         self.mounts.push(mount);
+    }
+
+    /// Copies those of `known` that lie on `source` or below it to the same places of `copy`.
+    fn copy_below(&mut self, known: &[Arc<Mount>], source: &Place, copy: &Arc<Mount>) {
+        for one in known {
+            if let Some(point) = one.point().filter(|point| point.is_at_or_below(source)) {
+                let made = one.copy_on(point.through(copy));
+                self.insert(made.clone());
+                self.copy_below(known, &one.root_place(), &made);
+            }
+        }
     }
 
     fn remove(&mut self, id: u64) {
@@ -352,6 +431,7 @@ impl Namespace {
             options: String::new(),
             is_scaffold: false,
             adds_name: false,
+            with_mounts_of: None,
         });
         Self::with_table(MountTable::new(root))
     }
@@ -367,7 +447,7 @@ impl Namespace {
     /// A child namespace: the same mounts now, its own changes from now on.
     pub fn child(&self) -> Arc<Self> {
         let table = self.table();
-        table.mounts.iter().for_each(hold_point);
+        table.mounts.iter().for_each(hold);
         Self::with_table((*table).clone())
     }
 
@@ -393,9 +473,14 @@ impl Namespace {
             return Err(Errno::NOENT);
         }
         new.point = Some(point);
+        let source = new.with_mounts_of.take();
         let mount = Mount::new(new);
-        hold_point(&mount);
+        let known = table.mounts.clone();
         table.insert(mount.clone());
+        if let Some(source) = source {
+            table.copy_below(&known, &source, &mount);
+        }
+        table.mounts[known.len()..].iter().for_each(hold);
         *self.current.write() = Arc::new(table);
         Ok(mount)
     }
@@ -433,7 +518,7 @@ impl Namespace {
         }
         for one in &removed {
             table.remove(one.id());
-            release_point(one);
+            release(one);
         }
         *self.current.write() = Arc::new(table);
         Ok(removed)
@@ -442,18 +527,20 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        self.table().mounts.iter().for_each(release_point);
+        self.table().mounts.iter().for_each(release);
     }
 }
 
-/// A name with a mount on it, in whatever namespace, can't be removed.
-fn hold_point(mount: &Arc<Mount>) {
+/// A namespace has the mount. A name with a mount on it, in whatever namespace, can't be removed.
+fn hold(mount: &Arc<Mount>) {
+    mount.namespaces.fetch_add(1, Ordering::AcqRel);
     if let Some(Place::Node { dentry, .. }) = mount.point() {
         dentry.add_mount();
     }
 }
 
-fn release_point(mount: &Arc<Mount>) {
+fn release(mount: &Arc<Mount>) {
+    mount.namespaces.fetch_sub(1, Ordering::AcqRel);
     if let Some(Place::Node { dentry, .. }) = mount.point() {
         dentry.remove_mount();
     }

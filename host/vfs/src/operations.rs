@@ -39,7 +39,11 @@ impl Asker {
 }
 
 fn writable(mount: &Arc<Mount>) -> Result<(), Errno> {
-    if mount.flags().read_only { Err(Errno::ROFS) } else { Ok(()) }
+    if mount.flags().read_only {
+        Err(Errno::ROFS)
+    } else {
+        Ok(())
+    }
 }
 
 /// A missing mount point has no object on the host; what the view shows there is a mount.
@@ -98,14 +102,21 @@ impl Place {
                 AttributeChange::Mode(mode) => host_ops::set_mode(path, mode),
                 AttributeChange::Owner { uid, gid } => host_ops::set_owner(path, uid, gid),
                 AttributeChange::Size(length) => host_ops::truncate(path, length),
-                AttributeChange::Times { accessed, modified } => host_ops::set_times(path, accessed, modified),
+                AttributeChange::Times { accessed, modified } => {
+                    host_ops::set_times(path, accessed, modified)
+                }
             },
             Place::Node { mount, dentry } => dentry.set_attributes(change, &asker.on(mount)),
         }
     }
 
     /// getxattr(2) and its kin; `capacity` 0 asks for the length.
-    pub fn get_xattr(&self, name: &[u8], capacity: usize, asker: &Asker) -> Result<XattrAnswer, Errno> {
+    pub fn get_xattr(
+        &self,
+        name: &[u8],
+        capacity: usize,
+        asker: &Asker,
+    ) -> Result<XattrAnswer, Errno> {
         match self {
             Place::Host { path, .. } => host_ops::get_xattr(path, name, capacity),
             Place::Node { mount, dentry } => dentry.get_xattr(name, capacity, &asker.on(mount)),
@@ -121,7 +132,13 @@ impl Place {
     }
 
     /// setxattr(2).
-    pub fn set_xattr(&self, name: &[u8], value: &[u8], flags: i32, asker: &Asker) -> Result<(), Errno> {
+    pub fn set_xattr(
+        &self,
+        name: &[u8],
+        value: &[u8],
+        flags: i32,
+        asker: &Asker,
+    ) -> Result<(), Errno> {
         writable(self.mount())?;
         match self {
             Place::Host { path, .. } => host_ops::set_xattr(path, name, value, flags),
@@ -146,7 +163,12 @@ impl Place {
             Place::Node { dentry, .. } => dentry.instance().statistics(dentry)?,
         };
         let flags = self.mount().flags();
-        for (set, bit) in [(flags.read_only, 1), (flags.no_suid, 2), (flags.no_dev, 4), (flags.no_exec, 8)] {
+        for (set, bit) in [
+            (flags.read_only, 1),
+            (flags.no_suid, 2),
+            (flags.no_dev, 4),
+            (flags.no_exec, 8),
+        ] {
             if set {
                 statistics.flags |= bit;
             }
@@ -159,7 +181,10 @@ impl Place {
 /// Writing to devices, FIFOs and sockets is allowed on a read-only mount.
 fn is_on_disk(path: &[u8]) -> bool {
     host_ops::attributes(path).is_ok_and(|attributes| {
-        matches!(attributes.kind(), Kind::RegularFile | Kind::Directory | Kind::Symlink)
+        matches!(
+            attributes.kind(),
+            Kind::RegularFile | Kind::Directory | Kind::Symlink
+        )
     })
 }
 
@@ -179,8 +204,12 @@ pub fn create_directory(found: &Found, mode: u32, asker: &Asker) -> Result<(), E
     }
     writable(parent.mount())?;
     match parent {
-        Place::Host { path, .. } => host_ops::create_directory(&child_path(path, name), mode, asker.umask),
-        Place::Node { mount, dentry } => dentry.create_directory(name, mode, &asker.on(mount)).map(drop),
+        Place::Host { path, .. } => {
+            host_ops::create_directory(&child_path(path, name), mode, asker.umask)
+        }
+        Place::Node { mount, dentry } => dentry
+            .create_directory(name, mode, &asker.on(mount))
+            .map(drop),
     }
 }
 
@@ -195,10 +224,12 @@ pub fn create_node(found: &Found, mode: u32, rdev: u64, asker: &Asker) -> Result
     }
     writable(parent.mount())?;
     match parent {
-        Place::Host { path, .. } => host_ops::create_node(&child_path(path, name), mode, rdev, asker.umask),
-        Place::Node { mount, dentry } => {
-            dentry.create_node(name, mode, rdev, found.wants_directory, &asker.on(mount)).map(drop)
+        Place::Host { path, .. } => {
+            host_ops::create_node(&child_path(path, name), mode, rdev, asker.umask)
         }
+        Place::Node { mount, dentry } => dentry
+            .create_node(name, mode, rdev, found.wants_directory, &asker.on(mount))
+            .map(drop),
     }
 }
 
@@ -214,9 +245,9 @@ pub fn create_symlink(found: &Found, target: &[u8], asker: &Asker) -> Result<(),
     writable(parent.mount())?;
     match parent {
         Place::Host { path, .. } => host_ops::create_symlink(target, &child_path(path, name)),
-        Place::Node { mount, dentry } => {
-            dentry.create_symlink(name, target, found.wants_directory, &asker.on(mount)).map(drop)
-        }
+        Place::Node { mount, dentry } => dentry
+            .create_symlink(name, target, found.wants_directory, &asker.on(mount))
+            .map(drop),
     }
 }
 
@@ -234,10 +265,12 @@ pub fn create_link(existing: &Place, found: &Found, asker: &Asker) -> Result<(),
         return Err(Errno::XDEV);
     }
     match (existing, parent) {
-        (Place::Host { path: old, .. }, Place::Host { path, .. }) => host_ops::create_link(old, &child_path(path, name)),
-        (Place::Node { dentry: old, .. }, Place::Node { mount, dentry }) => {
-            dentry.create_link(name, old, found.wants_directory, &asker.on(mount)).map(drop)
+        (Place::Host { path: old, .. }, Place::Host { path, .. }) => {
+            host_ops::create_link(old, &child_path(path, name))
         }
+        (Place::Node { dentry: old, .. }, Place::Node { mount, dentry }) => dentry
+            .create_link(name, old, found.wants_directory, &asker.on(mount))
+            .map(drop),
         _ => Err(Errno::XDEV),
     }
 }
@@ -255,16 +288,26 @@ pub fn remove_file(table: &MountTable, found: &Found, asker: &Asker) -> Result<(
     writable(parent.mount())?;
     let place = place.ok_or(Errno::NOENT)?;
     if is_covered(table, place, parent) {
-        return Err(if place.kind()? == Kind::Directory { Errno::ISDIR } else { Errno::BUSY });
+        return Err(if place.kind()? == Kind::Directory {
+            Errno::ISDIR
+        } else {
+            Errno::BUSY
+        });
     }
     match parent {
         Place::Host { path, .. } => {
             if found.wants_directory {
-                return Err(if place.kind()? == Kind::Directory { Errno::ISDIR } else { Errno::NOTDIR });
+                return Err(if place.kind()? == Kind::Directory {
+                    Errno::ISDIR
+                } else {
+                    Errno::NOTDIR
+                });
             }
             host_ops::remove_file(&child_path(path, &found.name))
         }
-        Place::Node { mount, dentry } => dentry.remove_file(&found.name, found.wants_directory, &asker.on(mount)),
+        Place::Node { mount, dentry } => {
+            dentry.remove_file(&found.name, found.wants_directory, &asker.on(mount))
+        }
     }
 }
 
@@ -283,7 +326,11 @@ pub fn remove_directory(table: &MountTable, found: &Found, asker: &Asker) -> Res
     writable(parent.mount())?;
     let place = place.ok_or(Errno::NOENT)?;
     if is_covered(table, place, parent) {
-        return Err(if place.kind()? == Kind::Directory { Errno::BUSY } else { Errno::NOTDIR });
+        return Err(if place.kind()? == Kind::Directory {
+            Errno::BUSY
+        } else {
+            Errno::NOTDIR
+        });
     }
     match parent {
         Place::Host { path, .. } => host_ops::remove_directory(&child_path(path, &found.name)),
@@ -306,14 +353,27 @@ pub fn leaves_mounts_behind(table: &MountTable, found: &Found) -> bool {
 }
 
 /// rename(2), renameat2(2).
-pub fn rename(table: &MountTable, old: &Found, new: &Found, flags: u32, asker: &Asker) -> Result<(), Errno> {
+pub fn rename(
+    table: &MountTable,
+    old: &Found,
+    new: &Found,
+    flags: u32,
+    asker: &Asker,
+) -> Result<(), Errno> {
     const NOREPLACE: u32 = 1;
     const EXCHANGE: u32 = 2;
     if old.last != Last::Name || new.last != Last::Name {
-        return Err(if old.last == Last::Name && flags & NOREPLACE != 0 { Errno::EXIST } else { Errno::BUSY });
+        return Err(if old.last == Last::Name && flags & NOREPLACE != 0 {
+            Errno::EXIST
+        } else {
+            Errno::BUSY
+        });
     }
     let (Some(old_parent), Some(new_parent)) = (&old.parent, &new.parent) else {
-        return Err(old.kernel_error.or(new.kernel_error).unwrap_or(Errno::NOENT));
+        return Err(old
+            .kernel_error
+            .or(new.kernel_error)
+            .unwrap_or(Errno::NOENT));
     };
     if old_parent.mount().id() != new_parent.mount().id() {
         return Err(Errno::XDEV);
@@ -328,24 +388,42 @@ pub fn rename(table: &MountTable, old: &Found, new: &Found, flags: u32, asker: &
     if flags & EXCHANGE != 0 && new.place.is_none() {
         return Err(Errno::NOENT);
     }
-    if is_covered(table, source, old_parent) || new.place.as_ref().is_some_and(|target| is_covered(table, target, new_parent)) {
+    if is_covered(table, source, old_parent)
+        || new
+            .place
+            .as_ref()
+            .is_some_and(|target| is_covered(table, target, new_parent))
+    {
         return Err(Errno::BUSY);
     }
-    if leaves_mounts_behind(table, old) || flags & EXCHANGE != 0 && leaves_mounts_behind(table, new) {
+    if leaves_mounts_behind(table, old) || flags & EXCHANGE != 0 && leaves_mounts_behind(table, new)
+    {
         return Err(Errno::BUSY);
     }
     match (old_parent, new_parent) {
         (Place::Host { path: a, .. }, Place::Host { path: b, .. }) => {
-            let slash = |found: &Found| if found.wants_directory { &b"/"[..] } else { b"" };
+            let slash = |found: &Found| {
+                if found.wants_directory {
+                    &b"/"[..]
+                } else {
+                    b""
+                }
+            };
             let mut from = child_path(a, &old.name);
             from.extend_from_slice(slash(old));
             let mut to = child_path(b, &new.name);
             to.extend_from_slice(slash(new));
             host_ops::rename(&from, &to, flags)
         }
-        (Place::Node { dentry: a, .. }, Place::Node { mount, dentry: b }) => {
-            a.rename(&old.name, old.wants_directory, b, &new.name, new.wants_directory, flags, &asker.on(mount))
-        }
+        (Place::Node { dentry: a, .. }, Place::Node { mount, dentry: b }) => a.rename(
+            &old.name,
+            old.wants_directory,
+            b,
+            &new.name,
+            new.wants_directory,
+            flags,
+            &asker.on(mount),
+        ),
         _ => Err(Errno::XDEV),
     }
 }

@@ -67,7 +67,9 @@ impl Place {
             // Moved out of a bind: what Linux says of a place that no path leads to.
             return match self {
                 Place::Host { path, .. } => [b"(unreachable)", path.as_slice()].concat(),
-                Place::Node { dentry, .. } => [b"(unreachable)", dentry.path_in_mount().as_slice()].concat(),
+                Place::Node { dentry, .. } => {
+                    [b"(unreachable)", dentry.path_in_mount().as_slice()].concat()
+                }
             };
         };
         let mut path = match mount.point() {
@@ -87,11 +89,7 @@ impl Place {
     fn path_below_root(&self) -> Option<Vec<u8>> {
         match (self, self.mount().root()) {
             (Place::Host { path, .. }, Root::Host(root)) => {
-                let rest = path.strip_prefix(root.as_slice())?;
-                if root == b"/" || rest.is_empty() {
-                    return Some(rest.to_vec());
-                }
-                rest.strip_prefix(b"/").map(<[u8]>::to_vec)
+                tail_below(path, root).map(<[u8]>::to_vec)
             }
             (Place::Node { dentry, .. }, Root::Node(root)) => {
                 root.is_ancestor_of(dentry).then(|| dentry.path_below(root))
@@ -105,7 +103,8 @@ impl Place {
         match self {
             // As Linux tells the name of a directory that it has removed.
             Place::Host { path, .. } => {
-                path.ends_with(b" (deleted)") && crate::host_ops::attributes(path) == Err(Errno::NOENT)
+                path.ends_with(b" (deleted)")
+                    && crate::host_ops::attributes(path) == Err(Errno::NOENT)
             }
             Place::Node { dentry, .. } => dentry.is_deleted(),
         }
@@ -114,18 +113,28 @@ impl Place {
     /// The directory that holds this one, inside the same mount; `None` at the mount's root, and for what has been
     /// moved out of a bind (fs/namei.c, path_connected).
     pub fn parent_in_mount(&self) -> Option<Place> {
-        if self.is_mount_root() || self.path_below_root().is_none() {
+        if self.is_mount_root() || !self.is_at_or_below(&self.mount().root_place()) {
             return None;
         }
         match self {
             Place::Host { mount, path } => {
                 let end = path.iter().rposition(|&byte| byte == b'/')?;
-                let parent = if end == 0 { b"/".to_vec() } else { path[..end].to_vec() };
-                Some(Place::Host { mount: mount.clone(), path: parent })
+                let parent = if end == 0 {
+                    b"/".to_vec()
+                } else {
+                    path[..end].to_vec()
+                };
+                Some(Place::Host {
+                    mount: mount.clone(),
+                    path: parent,
+                })
             }
             Place::Node { mount, dentry } => {
                 let parent = dentry.parent()?;
-                Some(Place::Node { mount: mount.clone(), dentry: parent })
+                Some(Place::Node {
+                    mount: mount.clone(),
+                    dentry: parent,
+                })
             }
         }
     }
@@ -144,6 +153,35 @@ impl Place {
         }
     }
 
+    /// The same object, through another mount.
+    pub(crate) fn through(&self, mount: &Arc<Mount>) -> Place {
+        let mount = mount.clone();
+        match self {
+            Place::Host { path, .. } => Place::Host {
+                mount,
+                path: path.clone(),
+            },
+            Place::Node { dentry, .. } => Place::Node {
+                mount,
+                dentry: dentry.clone(),
+            },
+        }
+    }
+
+    /// Does it lie in the tree below `top`, in the same mount, or is it `top` itself?
+    pub(crate) fn is_at_or_below(&self, top: &Place) -> bool {
+        self.mount().id() == top.mount().id()
+            && match (self, top) {
+                (Place::Host { path, .. }, Place::Host { path: top, .. }) => {
+                    tail_below(path, top).is_some()
+                }
+                (Place::Node { dentry, .. }, Place::Node { dentry: top, .. }) => {
+                    top.is_ancestor_of(dentry)
+                }
+                _ => false,
+            }
+    }
+
     /// The place of a name in a host directory, whether it exists or not; `None` in a module.
     pub fn host_child(&self, name: &[u8]) -> Option<Place> {
         match self {
@@ -154,7 +192,20 @@ impl Place {
 
     /// A child of a host directory, by name.
     pub(crate) fn join_host(mount: &Arc<Mount>, directory: &[u8], name: &[u8]) -> Place {
-        Place::Host { mount: mount.clone(), path: child_path(directory, name) }
+        Place::Host {
+            mount: mount.clone(),
+            path: child_path(directory, name),
+        }
+    }
+}
+
+/// The path from `top`, a host path, to `path`, without a leading slash.
+fn tail_below<'p>(path: &'p [u8], top: &[u8]) -> Option<&'p [u8]> {
+    let rest = path.strip_prefix(top)?;
+    if top == b"/" || rest.is_empty() {
+        Some(rest)
+    } else {
+        rest.strip_prefix(b"/")
     }
 }
 

@@ -5,14 +5,22 @@
 //! dentries. Along the way it notes whether Linux, given the same path, would arrive at the same object: then the
 //! call can simply be continued.
 //!
+//! | Module | Responsibility                                        |
+//! |--------|-------------------------------------------------------|
+//! | `host` | steps through host directories, up to the next mount  |
+//! | `proc` | /proc: the caller as `self`, links that jump          |
+//!
 //! Neighbours: `mount_table`, `place`, `object` (dentries). Takes no lock of its own.
 //!
 //! References: path_resolution(7), openat2(2), fs/namei.c.
 
+mod host;
+mod proc;
+
 use crate::attributes::Kind;
-use crate::mount_table::{Mount, MountTable};
+use crate::host_ops;
+use crate::mount_table::MountTable;
 use crate::place::Place;
-use crate::{host_ops, procfs};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -64,9 +72,16 @@ impl WalkFlags {
         in_root: false,
     };
     /// Follow all links but one in the last component.
-    pub const NO_FOLLOW: WalkFlags = WalkFlags { follow: false, ..Self::FOLLOW };
+    pub const NO_FOLLOW: WalkFlags = WalkFlags {
+        follow: false,
+        ..Self::FOLLOW
+    };
     /// For creating or removing a name.
-    pub const PARENT: WalkFlags = WalkFlags { follow: false, parent: true, ..Self::FOLLOW };
+    pub const PARENT: WalkFlags = WalkFlags {
+        follow: false,
+        parent: true,
+        ..Self::FOLLOW
+    };
 }
 
 /// The last component of a path.
@@ -125,7 +140,10 @@ pub struct Walk<'a> {
 
 enum Step {
     Arrived(Place),
-    Missing { parent: Place, name: Vec<u8> },
+    Missing {
+        parent: Place,
+        name: Vec<u8>,
+    },
     Link(Vec<u8>),
     /// A magic link: it jumps.
     Jump(Place),
@@ -135,13 +153,25 @@ enum Step {
 
 impl<'a> Walk<'a> {
     /// Prepares a walk. `start` is the directory that relative paths begin at.
-    pub fn new(table: Arc<MountTable>, caller: &'a dyn WalkContext, flags: WalkFlags, start: &Place) -> Self {
+    pub fn new(
+        table: Arc<MountTable>,
+        caller: &'a dyn WalkContext,
+        flags: WalkFlags,
+        start: &Place,
+    ) -> Self {
         let root = if flags.beneath || flags.in_root {
             start.clone()
         } else {
             view_root(&table)
         };
-        Self { table, caller, flags, root, links: 0, kernel_agrees: true }
+        Self {
+            table,
+            caller,
+            flags,
+            root,
+            links: 0,
+            kernel_agrees: true,
+        }
     }
 
     /// The kernel has a stand-in where the walk starts, so it would not find the same.
@@ -173,7 +203,10 @@ impl<'a> Walk<'a> {
             if rest.is_empty() {
                 break;
             }
-            let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+            let length = rest
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(rest.len());
             let component = &rest[..length];
             if component == b"." || component == b".." {
                 if let Err(errno) = self.may_walk_through(&at) {
@@ -193,7 +226,10 @@ impl<'a> Walk<'a> {
             let is_last = after.iter().all(|&byte| byte == b'/');
             match step {
                 Step::Arrived(place) => {
-                    let cut = used.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+                    let cut = used
+                        .iter()
+                        .rposition(|&byte| byte == b'/')
+                        .map_or(0, |slash| slash + 1);
                     if is_last {
                         name = used[cut..].to_vec();
                         parent = match self.flags.parent {
@@ -243,7 +279,10 @@ impl<'a> Walk<'a> {
                     parent = None;
                     position += consumed;
                 }
-                Step::Missing { parent: directory, name: missing } => {
+                Step::Missing {
+                    parent: directory,
+                    name: missing,
+                } => {
                     if !is_last {
                         return self.fail(Errno::NOENT);
                     }
@@ -312,7 +351,11 @@ impl<'a> Walk<'a> {
             return Err(Errno::LOOP);
         }
         self.links += 1;
-        if self.links > MAX_LINKS { Err(Errno::LOOP) } else { Ok(()) }
+        if self.links > MAX_LINKS {
+            Err(Errno::LOOP)
+        } else {
+            Ok(())
+        }
     }
 
     /// Linux arrives here only if the view names no other object on the way.
@@ -322,14 +365,22 @@ impl<'a> Walk<'a> {
 
     /// RESOLVE_NO_XDEV.
     fn stay_on_mount(&self, from: &Place, to: &Place) -> Result<(), Errno> {
-        if self.flags.no_mount_crossing && from.mount().id() != to.mount().id() { Err(Errno::XDEV) } else { Ok(()) }
+        if self.flags.no_mount_crossing && from.mount().id() != to.mount().id() {
+            Err(Errno::XDEV)
+        } else {
+            Ok(())
+        }
     }
 
     /// Is it a directory that the caller may search?
     fn may_walk_through(&self, place: &Place) -> Result<(), Errno> {
         match place {
             Place::Node { dentry, .. } => {
-                if dentry.kind() == Kind::Directory { self.caller.may_search(place) } else { Err(Errno::NOTDIR) }
+                if dentry.kind() == Kind::Directory {
+                    self.caller.may_search(place)
+                } else {
+                    Err(Errno::NOTDIR)
+                }
             }
             // The working directory, removed: `.` and `..` still lead somewhere.
             Place::Host { .. } if place.is_deleted() => Ok(()),
@@ -345,7 +396,11 @@ impl<'a> Walk<'a> {
         let mut at = from;
         loop {
             if at.is_same(&self.root) {
-                return if self.flags.beneath { Err(Errno::XDEV) } else { Ok(at) };
+                return if self.flags.beneath {
+                    Err(Errno::XDEV)
+                } else {
+                    Ok(at)
+                };
             }
             match at.parent_in_mount() {
                 Some(parent) => {
@@ -354,9 +409,11 @@ impl<'a> Walk<'a> {
                 // Moved out of a bind.
                 None if !at.is_mount_root() => return Err(Errno::NOENT),
                 None => match at.mount().point() {
-                    Some(_) if self.flags.no_mount_crossing => return Err(Errno::XDEV),
-                    Some(point) => at = point.clone(),
-                    None => return Ok(at),
+                    Some(_) if self.flags.no_mount_crossing && at.mount().is_attached() => {
+                        return Err(Errno::XDEV);
+                    }
+                    Some(point) if at.mount().is_attached() => at = point.clone(),
+                    _ => return Ok(at),
                 },
             }
         }
@@ -367,7 +424,10 @@ impl<'a> Walk<'a> {
         match at {
             Place::Host { .. } => self.host_step(at, rest),
             Place::Node { .. } => {
-                let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+                let length = rest
+                    .iter()
+                    .position(|&byte| byte == b'/')
+                    .unwrap_or(rest.len());
                 let follow = self.follows(&rest[length..]);
                 Ok((length, self.node_step(at, &rest[..length], follow)?))
             }
@@ -382,7 +442,9 @@ impl<'a> Walk<'a> {
     }
 
     fn node_step(&mut self, at: &Place, component: &[u8], follow: bool) -> Result<Step, Errno> {
-        let Place::Node { mount, dentry } = at else { return Err(Errno::IO) };
+        let Place::Node { mount, dentry } = at else {
+            return Err(Errno::IO);
+        };
         self.may_walk_through(at)?;
         if component.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG);
@@ -390,14 +452,20 @@ impl<'a> Walk<'a> {
         let child = match dentry.lookup(component) {
             Ok(child) => child,
             Err(Errno::NOENT) => {
-                return Ok(Step::Missing { parent: at.clone(), name: component.to_vec() });
+                return Ok(Step::Missing {
+                    parent: at.clone(),
+                    name: component.to_vec(),
+                });
             }
             Err(errno) => return Err(errno),
         };
         if follow && child.kind() == Kind::Symlink {
             return Ok(Step::Link(child.read_link()?.to_vec()));
         }
-        let place = Place::Node { mount: mount.clone(), dentry: child };
+        let place = Place::Node {
+            mount: mount.clone(),
+            dentry: child,
+        };
         self.cross(place).map(Step::Arrived)
     }
 
@@ -413,184 +481,6 @@ impl<'a> Walk<'a> {
         self.note(&place);
         Ok(place)
     }
-
-    fn host_step(&mut self, at: &Place, rest: &[u8]) -> Result<(usize, Step), Errno> {
-        let Place::Host { mount, path } = at else { return Err(Errno::IO) };
-        // As many plain names as there are before the next `.` or `..`.
-        let mut candidate = path.clone();
-        let mut consumed = 0;
-        let base = path.len();
-        let is_proc = path == b"/" && rest.starts_with(b"proc") || procfs::is_below(path);
-        let mut position = 0;
-        while position < rest.len() {
-            let length = rest[position..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - position);
-            let component = &rest[position..position + length];
-            if length > 0 {
-                if component == b"." || component == b".." {
-                    break;
-                }
-                if length > NAME_MAX {
-                    break;
-                }
-                if candidate != b"/" {
-                    candidate.push(b'/');
-                }
-                candidate.extend_from_slice(component);
-                consumed = position + length;
-                if is_proc {
-                    break;
-                }
-            }
-            position += length + 1;
-        }
-        if consumed == 0 {
-            return Ok((0, Step::Failed(Errno::NAMETOOLONG)));
-        }
-        if is_proc {
-            let step = self.proc_step(mount, path, candidate, rest, consumed)?;
-            return Ok((consumed, step));
-        }
-        if mount.has_children()
-            && let Some(point) = self.table.first_point_on(mount.id(), base, &candidate)
-        {
-            let consumed = consumed_for(base, path, point, rest);
-            let place = Place::Host { mount: mount.clone(), path: point.to_vec() };
-            return Ok((consumed, Step::Arrived(self.cross(place)?)));
-        }
-        let is_last = rest[consumed..].iter().all(|&byte| byte == b'/');
-        let follow = self.follows(&rest[consumed..]);
-        let mut flags = OFlags::empty();
-        flags.set(OFlags::NOFOLLOW, !follow);
-        flags.set(OFlags::DIRECTORY, !is_last);
-        match host_ops::probe(&candidate, flags) {
-            Ok(()) => {
-                let place = Place::Host { mount: mount.clone(), path: candidate };
-                Ok((consumed, Step::Arrived(place)))
-            }
-            Err(Errno::LOOP) => self.host_components(at, rest, consumed, follow),
-            Err(Errno::NOENT) => {
-                if !is_last {
-                    return Ok((consumed, Step::Failed(Errno::NOENT)));
-                }
-                if self.kernel_agrees && !self.flags.parent {
-                    return Ok((consumed, Step::Failed(Errno::NOENT)));
-                }
-                self.host_missing(mount, candidate, consumed)
-            }
-            Err(errno) => Ok((consumed, Step::Failed(errno))),
-        }
-    }
-
-    /// The last component of `candidate` is missing: is its parent there?
-    fn host_missing(&mut self, mount: &Arc<Mount>, candidate: Vec<u8>, consumed: usize) -> Result<(usize, Step), Errno> {
-        let end = candidate.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-        let parent = if end == 0 { b"/".to_vec() } else { candidate[..end].to_vec() };
-        let name = candidate[end + 1..].to_vec();
-        let parent = Place::Host { mount: mount.clone(), path: parent };
-        match self.may_walk_through(&parent) {
-            Ok(()) => Ok((consumed, Step::Missing { parent, name })),
-            Err(errno) => Ok((consumed, Step::Failed(errno))),
-        }
-    }
-
-    /// Some component of the first `limit` bytes of `rest` is a symbolic link: finds the first one.
-    fn host_components(&mut self, at: &Place, rest: &[u8], limit: usize, follow: bool) -> Result<(usize, Step), Errno> {
-        let Place::Host { mount, path } = at else { return Err(Errno::IO) };
-        let mut candidate = path.clone();
-        let mut position = 0;
-        while position < limit {
-            let length = rest[position..limit].iter().position(|&byte| byte == b'/').unwrap_or(limit - position);
-            if length == 0 {
-                position += 1;
-                continue;
-            }
-            if candidate != b"/" {
-                candidate.push(b'/');
-            }
-            candidate.extend_from_slice(&rest[position..position + length]);
-            let end = position + length;
-            let is_final = end == limit && rest[limit..].iter().all(|&byte| byte == b'/');
-            if is_final && !follow {
-                return Ok((end, Step::Arrived(Place::Host { mount: mount.clone(), path: candidate })));
-            }
-            match host_ops::read_link(&candidate) {
-                Ok(target) => return Ok((end, Step::Link(target))),
-                Err(Errno::INVAL) => {}
-                Err(Errno::NOENT) if is_final => {
-                    return self.host_missing(mount, candidate, end);
-                }
-                Err(errno) => return Ok((end, Step::Failed(errno))),
-            }
-            position = end;
-        }
-        // The tree changed meanwhile: there is no link any more.
-        Ok((limit, Step::Arrived(Place::Host { mount: mount.clone(), path: candidate })))
-    }
-
-    /// One component at or below /proc, where `self` is the caller and links may be magic.
-    fn proc_step(
-        &mut self,
-        mount: &Arc<Mount>,
-        directory: &[u8],
-        candidate: Vec<u8>,
-        rest: &[u8],
-        consumed: usize,
-    ) -> Result<Step, Errno> {
-        if mount.has_children()
-            && let Some(point) = self.table.first_point_on(mount.id(), directory.len(), &candidate)
-            && point.len() == candidate.len()
-        {
-            let place = Place::Host { mount: mount.clone(), path: candidate };
-            return self.cross(place).map(Step::Arrived);
-        }
-        let follow = self.follows(&rest[consumed..]);
-        if follow && candidate == b"/proc/self" {
-            return Ok(Step::Link(self.caller.process_id().to_string().into_bytes()));
-        }
-        if follow && candidate == b"/proc/thread-self" {
-            return Ok(Step::Link(format!("{}/task/{}", self.caller.process_id(), self.caller.thread_id()).into_bytes()));
-        }
-        let host = Place::Host { mount: mount.clone(), path: candidate.clone() };
-        if !follow {
-            return match host_ops::attributes(&candidate) {
-                Ok(_) => Ok(Step::Arrived(host)),
-                Err(errno) => Ok(Step::Failed(errno)),
-            };
-        }
-        if procfs::is_magic_link(&candidate) {
-            let target = match rustix::fs::stat(candidate.as_slice()) {
-                Ok(target) => target,
-                Err(errno) => return Ok(Step::Failed(errno)),
-            };
-            if let Some(place) = self.caller.place_of(target.st_dev, target.st_ino) {
-                return Ok(Step::Jump(place));
-            }
-            let text = host_ops::read_link(&candidate)?;
-            if text == b"/" && matches!(procfs::split_task(&candidate), Some((_, b"root"))) {
-                return Ok(Step::Jump(view_root(&self.table)));
-            }
-            // An object of the host. When the walk ends here Linux can follow the link itself.
-            let is_last = consumed == rest.len();
-            let is_path = text.first() == Some(&b'/') && !text.ends_with(b" (deleted)");
-            if is_last && (!is_path || self.kernel_agrees) {
-                return Ok(Step::Arrived(host));
-            }
-            if !is_path {
-                return Ok(Step::Failed(Errno::NOTDIR));
-            }
-            let place = Place::Host { mount: self.table.root().clone(), path: text };
-            return Ok(Step::Jump(place));
-        }
-        match host_ops::read_link(&candidate) {
-            Ok(target) => Ok(Step::Link(target)),
-            Err(Errno::INVAL) => Ok(Step::Arrived(host)),
-            Err(Errno::NOENT) => Ok(Step::Missing {
-                parent: Place::Host { mount: mount.clone(), path: directory.to_vec() },
-                name: candidate[directory.len()..].strip_prefix(b"/").unwrap_or_default().to_vec(),
-            }),
-            Err(errno) => Ok(Step::Failed(errno)),
-        }
-    }
 }
 
 /// The view's `/`: whatever is mounted on the root.
@@ -601,32 +491,19 @@ fn view_root(table: &MountTable) -> Place {
 /// The directory reached by `components` (none of them a link or a mount point) from `at`.
 fn arrive_directory(at: &Place, components: &[u8]) -> Result<Place, Errno> {
     let mut place = at.clone();
-    for component in components.split(|&byte| byte == b'/').filter(|one| !one.is_empty()) {
+    for component in components
+        .split(|&byte| byte == b'/')
+        .filter(|one| !one.is_empty())
+    {
         place = match &place {
             Place::Host { mount, path } => Place::join_host(mount, path, component),
-            Place::Node { mount, dentry } => Place::Node { mount: mount.clone(), dentry: dentry.lookup(component)? },
+            Place::Node { mount, dentry } => Place::Node {
+                mount: mount.clone(),
+                dentry: dentry.lookup(component)?,
+            },
         };
     }
     Ok(place)
-}
-
-/// How many bytes of `rest` lead from `base` (a directory path) to `point`.
-fn consumed_for(base: usize, directory: &[u8], point: &[u8], rest: &[u8]) -> usize {
-    let tail = if directory == b"/" { &point[1..] } else { &point[(base + 1).min(point.len())..] };
-    let wanted = tail.split(|&byte| byte == b'/').count();
-    let mut position = 0;
-    let mut seen = 0;
-    while position < rest.len() {
-        let length = rest[position..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - position);
-        if length > 0 {
-            seen += 1;
-            if seen == wanted {
-                return position + length;
-            }
-        }
-        position += length + 1;
-    }
-    rest.len()
 }
 
 #[cfg(test)]

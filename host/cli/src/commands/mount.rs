@@ -21,7 +21,7 @@ pub fn mount(arguments: Mount) -> Result<u8, Failure> {
             inside: arguments.inside,
         });
     }
-    let caller = Caller::from_environment(MOUNT_FAILED)?;
+    let caller = Caller::from_environment();
     let spec = asked_for(&caller, &arguments)?;
     let what = attempt(&arguments.words);
     if let Some(name) = &arguments.inside {
@@ -144,7 +144,7 @@ fn add(
 
 /// `view umount`: all that can be unmounted are; the first failure is reported.
 pub fn unmount(arguments: &Umount) -> Result<u8, Failure> {
-    let caller = Caller::from_environment(MOUNT_FAILED)?;
+    let caller = Caller::from_environment();
     let mut connection = view_to_ask(arguments.inside.as_deref(), MOUNT_FAILED, "cannot unmount")?;
     let mut status = 0;
     for target in &arguments.targets {

@@ -15,7 +15,7 @@ use crate::spec::{Caller, environment};
 /// `view run`.
 pub fn run(arguments: Run) -> Result<u8, Failure> {
     hint_at(&arguments.habits);
-    let caller = Caller::from_environment(VIEW_FAILED)?;
+    let caller = Caller::from_environment();
     let spec = caller.view(&arguments.view, None, arguments.command, VIEW_FAILED)?;
     start(spec, &caller)
 }
@@ -23,7 +23,7 @@ pub fn run(arguments: Run) -> Result<u8, Failure> {
 /// `view sh`.
 pub fn sh(arguments: Sh) -> Result<u8, Failure> {
     hint_at(&arguments.habits);
-    let caller = Caller::from_environment(VIEW_FAILED)?;
+    let caller = Caller::from_environment();
     let spec = caller.view(&arguments.view, None, caller.shell_command(), VIEW_FAILED)?;
     start(spec, &caller)
 }
@@ -32,7 +32,7 @@ pub fn sh(arguments: Sh) -> Result<u8, Failure> {
 pub fn enter(arguments: Enter) -> Result<u8, Failure> {
     hint_at(&arguments.habits);
     let what = format!("cannot enter {}", arguments.name);
-    let caller = Caller::from_environment(VIEW_FAILED)?;
+    let caller = Caller::from_environment();
     let (_, connection) = named_view(&arguments.name, VIEW_FAILED, &what)?;
     let command = if arguments.command.is_empty() {
         caller.shell_command()

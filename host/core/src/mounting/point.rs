@@ -103,6 +103,7 @@ fn scaffold(
             options: String::new(),
             is_scaffold: true,
             adds_name: true,
+            with_mounts_of: None,
         })
         .map_err(Refusal::from_errno)?;
     Ok((Place::Node { mount, dentry }, false))

@@ -224,11 +224,11 @@ pub(super) fn open_tmpfs(view: &View, options: &MountOptions) -> Result<Made, Re
 }
 
 /// What is already in the view, once more: with the options of the mount that it lies on, and more.
-pub(super) fn bind(place: Place, options: &MountOptions) -> Made {
+pub(super) fn bind(place: &Place, options: &MountOptions) -> Made {
     let flags = flags_of(options).and(place.mount().flags());
     let root = match place {
-        Place::Host { path, .. } => Root::Host(path),
-        Place::Node { dentry, .. } => Root::Node(dentry),
+        Place::Host { path, .. } => Root::Host(path.clone()),
+        Place::Node { dentry, .. } => Root::Node(dentry.clone()),
     };
     Made {
         root,

@@ -18,6 +18,7 @@ const MS_NOEXEC: u64 = 8;
 const MS_REMOUNT: u64 = 32;
 const MS_BIND: u64 = 4096;
 const MS_MOVE: u64 = 8192;
+const MS_REC: u64 = 16384;
 const MS_PROPAGATION: u64 = (1 << 17) | (1 << 18) | (1 << 19) | (1 << 20);
 const UMOUNT_DETACH: i32 = 2;
 
@@ -122,7 +123,7 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         kind,
     };
     task.commit()?;
-    match mounting::mount_for(task, &spec) {
+    match mounting::mount_for(task, &spec, flags & MS_REC != 0) {
         Ok(()) => {
             if let Some(image) = &image {
                 loop_device::release(task, image);

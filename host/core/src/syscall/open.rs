@@ -19,6 +19,7 @@ use view_vfs::mount_table::Mount;
 use view_vfs::object::{Opened, OpenedFile};
 use view_vfs::permission::Caller;
 use view_vfs::place::Place;
+use view_vfs::procfs;
 use view_vfs::resolver::{Found, Last, WalkFlags};
 
 /// Flags that open(2) knows (include/linux/fcntl.h, VALID_OPEN_FLAGS).
@@ -354,19 +355,15 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
         }
         Place::Host { mount, path } => match host_ops::attributes(path)?.kind() {
             Kind::Directory => open_directory(task, place, how),
+            // What a link below /proc leads to, of Linux's own: a pipe, say. It means the caller's, not ours.
+            Kind::Symlink if procfs::is_magic_link(path) && how.flags & libc::O_NOFOLLOW == 0 => {
+                open_by_tracee(task, path, how)
+            }
             Kind::Symlink if how.flags & libc::O_DIRECTORY != 0 => Err(Errno::NOTDIR),
             Kind::Symlink => Err(Errno::LOOP),
-            Kind::NamedPipe => {
-                let text = c_string(path);
-                let flags = Argument::Value(how.flags as u64);
-                injection::run(
-                    task,
-                    libc::SYS_open,
-                    &[Argument::Bytes(&text), flags, Argument::Value(0)],
-                    true,
-                )
-            }
             Kind::CharDevice | Kind::BlockDevice if mount.flags().no_dev => Err(Errno::ACCESS),
+            // The caller waits, and it is the caller's terminal that /dev/tty means.
+            Kind::NamedPipe | Kind::CharDevice => open_by_tracee(task, path, how),
             kind => {
                 if wants_to_write(how) && mount.flags().read_only && kind == Kind::RegularFile {
                     return Err(Errno::ROFS);
@@ -381,6 +378,13 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
             }
         },
     }
+}
+
+fn open_by_tracee(task: &Task<'_>, path: &[u8], how: How) -> Result<Answer, Errno> {
+    let text = c_string(path);
+    let flags = Argument::Value((how.flags & !(libc::O_CREAT | libc::O_EXCL)) as u64);
+    let arguments = [Argument::Bytes(&text), flags, Argument::Value(0)];
+    injection::run(task, libc::SYS_open, &arguments, true)
 }
 
 fn note_alias(task: &Task<'_>, descriptor: &OwnedFd, mount: &Arc<Mount>) {

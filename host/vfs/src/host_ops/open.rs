@@ -77,5 +77,12 @@ pub fn open_path(path: &[u8]) -> Result<OwnedFd, Errno> {
 pub fn probe(path: &[u8], flags: OFlags) -> Result<(), Errno> {
     let target = Target::new(path)?;
     let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
-    openat2(target.directory(), target.rest, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(drop)
+    openat2(
+        target.directory(),
+        target.rest,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )
+    .map(drop)
 }
