@@ -142,18 +142,23 @@ check 'the host has the files of its user, without set-id bits' sh -c '
 "$VIEW_BIN" run -0 -- sh -c "touch host/f && chown 5:5 host/f && chmod 6755 host/f" &&
 [ "$(stat -c "%u:%g %a" host/f)" = "$0 755" ]' "$outside"
 
-root 'permissions of a mount are those of the ids' '
-cd t; echo secret >s; chmod 640 s; chown 21:22 s; mkdir private; chmod 700 private; touch private/x
+for place in host t; do
+	root "permissions are those of the ids, on $place" "cd $place"'
+ echo secret >s; chmod 640 s; chown 21:22 s; mkdir private; chmod 700 private; touch private/x
 ../refused ../as 23 cat s
 ../refused ../as 23 ls private
 ../equal "$(../as 21 cat s)" secret
 ../equal "$(../as 22 cat s)" secret
 ../equal "$(setpriv --reuid=23 --regid=23 --groups=22 cat s)" secret
 ../refused ../as 22 sh -c "echo >>s"
-python3 -c "
+chmod 755 .; ../refused ../as 22 sh -c "touch private/y || rm s || mv s s2 || mkdir d"
+chmod 1777 .; ../refused ../as 22 rm -f s; ../as 21 mv s s2; mv s2 s
+chmod 755 .; python3 -c "
 import os
 os.setresuid(23, 0, 0)
-assert os.access(\"s\", os.R_OK, effective_ids=True) and not os.access(\"s\", os.R_OK)"'
+assert os.access(\"s\", os.R_OK, effective_ids=True) and not os.access(\"s\", os.R_OK)"
+cp /bin/true prog; chmod 700 prog; ./prog; ../refused ../as 22 sh -c "./prog; exit \$?"; rm -rf ./*'
+done
 
 for place in host t; do
 	root "set-id programs, on $place" "cd $place"'

@@ -1,12 +1,14 @@
 //! Calls that change attributes: chmod, chown, truncate, utime and their relatives.
 
 use super::host_object::{self, Located};
+use super::host_permission;
 use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
 use view_sys::memory;
 use view_vfs::attributes::{Kind, Timestamp};
 use view_vfs::object::{AttributeChange, TimeChange};
+use view_vfs::permission::MAY_WRITE;
 
 const UTIME_NOW: i64 = 0x3fff_ffff;
 const UTIME_OMIT: i64 = 0x3fff_fffe;
@@ -105,6 +107,9 @@ pub fn truncate(task: &Task<'_>) -> Result<Answer, Errno> {
     let length = task.argument(1) as i64;
     if length < 0 {
         return Err(Errno::INVAL);
+    }
+    if let Some(located) = host_object::locate(task, libc::AT_FDCWD, 0, 0)? {
+        host_permission::check(task, located.place(task).as_ref(), MAY_WRITE)?;
     }
     let target = target::existing(task, libc::AT_FDCWD, 0, 0)?;
     if let Target::Place(place) = &target {

@@ -5,6 +5,7 @@
 //! sees its view path; a program whose ELF interpreter lies on a mount is executed as a copy that names the
 //! interpreter's backing file.
 
+use super::host_permission;
 use super::injection;
 use super::open::{open_backing, own_link};
 use crate::scalpel::{self, ExecVector, InjectedExec, Outcome, elf, shebang};
@@ -185,6 +186,7 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
     let mut name = shown.to_vec();
     for _ in 0..=MAX_DEPTH {
         kernel_agrees &= program.kernel_agrees;
+        host_permission::check(task, Some(&program.place), MAY_EXEC)?;
         let file = match open_program(task, &program) {
             Ok(Some(file)) => file,
             Ok(None) => {

@@ -120,6 +120,16 @@ pub fn of_descriptor<'v>(task: &Task<'v>, descriptor: i32) -> Result<Option<Loca
 }
 
 impl Located<'_> {
+    /// Where it is, when it has a name.
+    pub fn place(&self, task: &Task<'_>) -> Option<Place> {
+        if self.made_up.is_some() || self.object.follow {
+            return None;
+        }
+        let mount = self.mount.as_ref().unwrap_or(task.table.root()).clone();
+        let path = self.object.path.clone();
+        Some(Place::Host { mount, path })
+    }
+
     /// What the view shows of it, and the id of its mount. `None`: Linux shall say what is wrong.
     pub fn shown(&self) -> Option<(Attributes, u64)> {
         if let Some(made_up) = self.made_up {

@@ -19,6 +19,7 @@
 //! | `process`   | prctl, chroot                                                      |
 //! | `identity`    | get*id, set*id, groups, capabilities, in a view with its own ids   |
 //! | `host_object` | not a call: objects of the host in such a view                     |
+//! | `host_permission` | not a call: who may do what with such objects                  |
 //! | `loop_device` | ioctl on loop devices, in such a view                              |
 //! | `injection` | not a call: another call run in the tracee, seen as an answer      |
 //!
@@ -29,6 +30,7 @@ mod attribute;
 mod directory;
 mod exec;
 mod host_object;
+mod host_permission;
 mod identity;
 mod injection;
 mod link;

@@ -1,7 +1,7 @@
 //! Calls that make, remove and move names: mkdir, mknod, symlink, link, unlink, rmdir, rename.
 
-use super::host_object;
 use super::target::{self, Target};
+use super::{host_object, host_permission};
 use crate::task::{Answer, Object, Task};
 use rustix::io::Errno;
 use view_vfs::attributes::Kind;
@@ -23,6 +23,7 @@ fn missing_or(found: &Found) -> Result<(), Errno> {
 /// mkdir, mkdirat: mkdir(2)
 pub fn mkdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
+    host_permission::check_create(task, &found)?;
     if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
@@ -45,6 +46,7 @@ pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
     if let Some(answer) = host_object::make_device(task, &found, mode, device)? {
         return Ok(answer);
     }
+    host_permission::check_create(task, &found)?;
     if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
@@ -67,6 +69,7 @@ pub fn symlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, E
         return Err(Errno::NOENT);
     }
     let found = parent(task, directory, path)?;
+    host_permission::check_create(task, &found)?;
     if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
@@ -114,6 +117,7 @@ fn link_at(
         (Some(found.existing()?), agrees)
     };
     let found = parent(task, new.0, new.1)?;
+    host_permission::check_create(task, &found)?;
     if old_on_kernel && found.kernel_agrees {
         return Ok(Answer::Continue);
     }
@@ -177,6 +181,7 @@ fn kernel_link(task: &Task<'_>, directory: i32, text: &[u8], flags: i32) -> Opti
 /// unlink: unlink(2)
 pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
+    host_permission::check_remove(task, &found)?;
     if found.kernel_agrees {
         return Ok(Answer::Continue);
     }
@@ -188,6 +193,7 @@ pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
 /// rmdir: rmdir(2)
 pub fn rmdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
+    host_permission::check_remove(task, &found)?;
     if found.kernel_agrees {
         return Ok(Answer::Continue);
     }
@@ -224,6 +230,11 @@ pub fn rename(
     }
     let old = parent(task, old_directory, old_path)?;
     let new = parent(task, new_directory, new_path)?;
+    if old.place.is_some() {
+        host_permission::check_remove(task, &old)?;
+        host_permission::check_remove(task, &new)?;
+        host_permission::check_create(task, &new)?;
+    }
     let leaves_mounts = operations::leaves_mounts_behind(&task.table, &old)
         || flags & EXCHANGE != 0 && operations::leaves_mounts_behind(&task.table, &new);
     if old.kernel_agrees && new.kernel_agrees && !leaves_mounts {

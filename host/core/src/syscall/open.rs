@@ -3,8 +3,8 @@
 //! A regular file of a module becomes a fresh description of its backing file; a directory becomes a marker; FIFOs and
 //! O_PATH opens are run in the tracee, where the kernel does the waiting and makes the descriptor.
 
-use super::host_object;
 use super::injection::{self, c_string};
+use super::{host_object, host_permission};
 use super::{loop_device, target};
 use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
@@ -202,6 +202,7 @@ fn resolve_and_open(
     {
         return Err(Errno::ROFS);
     }
+    host_permission::check_open(task, &found, how.flags)?;
     if how.flags & libc::O_PATH == 0
         && let Some(opens) = loop_device::open(task, &found, close_on_exec(how))
     {

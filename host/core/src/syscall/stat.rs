@@ -1,6 +1,7 @@
 //! stat(2), statx(2), statfs(2), access(2) and their relatives.
 
 use super::host_object::{self, Located};
+use super::host_permission;
 use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};
 use rustix::fs::{AtFlags, CWD, StatxFlags};
@@ -180,6 +181,12 @@ fn access_at(
         || flags & !(AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0
     {
         return Err(Errno::INVAL);
+    }
+    if mode != 0
+        && let Some(located) = host_object::locate(task, directory, path, flags)?
+        && let Some(place) = located.place(task)
+    {
+        host_permission::check_access(task, &place, mode as u32, flags & AT_EACCESS != 0)?;
     }
     let target = target::existing(task, directory, path, flags)?;
     on_place(target, |place| {
