@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 17] = [
+pub const STEPS: [Step; 18] = [
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -92,6 +92,11 @@ pub const STEPS: [Step; 17] = [
     Step {
         name: "views",
         about: "several views, nested views, ends by force",
+        run: script,
+    },
+    Step {
+        name: "identity",
+        about: "root and other ids of a view, owners, mount(8)",
         run: script,
     },
     Step {

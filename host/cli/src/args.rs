@@ -10,6 +10,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint, builder::Possibl
 use clap_complete::Shell;
 use view_core::control::{options::parse_size, runtime::is_valid_name};
 
+use view_core::identity::IdentitySpec;
+
+use crate::identity;
 use crate::words::MountWords;
 
 /// Give any program its own view of the machine: disk images, directories and memory under any name.
@@ -213,6 +216,12 @@ pub struct NewView {
     /// Working directory of CMD, as a path of the view
     #[arg(short = 'w', long = "workdir", alias = "cwd", value_name = "DIR")]
     pub directory: Option<PathBuf>,
+    /// Be root in the view: the same as -u 0:0
+    #[arg(short = '0', long = "fake-root", conflicts_with = "user")]
+    pub fake_root: bool,
+    /// Ids that the view's processes take themselves for; numbers, or names of the host
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = identity::parse_user)]
+    pub user: Option<IdentitySpec>,
     /// Set a variable for CMD
     #[arg(short, long = "env", value_name = "K=V")]
     pub environment: Vec<OsString>,

@@ -5,6 +5,7 @@
 //! | `args`       | the command line, declared once                                     |
 //! | `words`      | what `-m`, `-v`, `--tmpfs` ... mean                                 |
 //! | `spec`       | from options to a `ViewSpec`                                        |
+//! | `identity`   | what `-u` means                                                     |
 //! | `usage`      | wrong command lines                                                 |
 //! | `message`    | how failures look; stdout                                           |
 //! | `table`      | tables for people                                                   |
@@ -25,6 +26,7 @@ use clap::Parser;
 mod args;
 mod commands;
 mod doctor;
+mod identity;
 mod message;
 mod modules;
 mod spec;

@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use view_core::control::{LogLevel, MountSpec, ViewSpec};
+use view_core::identity::IdentitySpec;
 
 use crate::args::{LOG_LEVELS, NewView};
 use crate::message::Failure;
@@ -73,6 +74,10 @@ impl Caller {
                 .map(|path| context.absolute(path.as_os_str())),
             cache_size_bytes: options.cache_size,
             log_level: log_level.and_then(parse_log_level).unwrap_or_default(),
+            identity: match options.fake_root {
+                true => Some(IdentitySpec { uid: 0, gid: 0 }),
+                false => options.user,
+            },
         })
     }
 

@@ -288,6 +288,7 @@ fn execute(
         arguments,
         environment: envp,
         shown_path: shown,
+        id_words: None,
     };
     // Before the new program runs: it might end, and this process with it.
     inject_exec(target, COOKIE, &exec, |_| {

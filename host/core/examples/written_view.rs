@@ -214,6 +214,7 @@ fn main() {
             environment: Vec::new(),
             directory: None,
             cache_size_bytes: None,
+            identity: None,
             log_level: LogLevel::Debug,
         },
         environment: std::env::vars_os().collect(),

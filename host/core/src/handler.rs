@@ -47,12 +47,13 @@ pub fn environment(name: &str, socket: &std::path::Path) -> Vec<(OsString, OsStr
 }
 
 /// The filter of a view with this cookie, on this host.
-pub fn filter_for(cookie: u64) -> FilterProgram {
+pub fn filter_for(cookie: u64, has_identity: bool) -> FilterProgram {
     let can_get = crate::supervisor::host_abilities().can_get_descriptors;
     filter_program(
         cookie,
         FilterNeeds {
             intercept_lseek: !can_get,
+            has_identity,
         },
     )
 }
@@ -162,6 +163,7 @@ impl ControlHandler for Handler {
         Ok(EnterTicket {
             name: self.view.name.clone(),
             cookie: self.view.cookie,
+            has_identity: self.view.identity.get().is_some(),
             environment: environment(&self.view.name, &self.socket),
         })
     }

@@ -9,6 +9,7 @@
 //! | `view`              | everything one view keeps                                          |
 //! | `mounting`          | changing a namespace                                               |
 //! | `proc_text`         | texts below /proc that tell names                                  |
+//! | `identity`          | virtual ids, and what the host does not know of owners and modes   |
 //! | `names`             | names as /proc writes them                                         |
 //! | `housekeeping`      | forgetting what nobody has open any more                           |
 //! | `private_directory` | names that exist only while a call needs them                      |
@@ -23,6 +24,7 @@
 pub mod control;
 pub mod handler;
 mod housekeeping;
+pub mod identity;
 pub mod intercept;
 pub mod launch;
 mod mounting;

@@ -2,6 +2,7 @@
 //!
 //! Linux's own text is taken and what the view knows better is put in its place. Reference: proc(5).
 
+use crate::identity::ids::Four;
 use crate::names::{escape_newlines, escape_octal, shown_path};
 use crate::task::Task;
 use crate::view::View;
@@ -29,6 +30,7 @@ pub fn text(task: &Task<'_>, thread: u32, kind: &str) -> Result<Vec<u8>, Errno> 
         std::fs::read(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     match kind {
         "maps" | "smaps" => Ok(rewrite_maps(task.view, &text)),
+        "status" => Ok(rewrite_status(task, thread, &text)),
         _ if kind.starts_with("fdinfo/") => Ok(rewrite_fdinfo(
             task.view,
             thread,
@@ -57,6 +59,49 @@ fn rewrite_maps(view: &View, text: &[u8]) -> Vec<u8> {
             Some(line) => out.extend_from_slice(&line),
             None => out.extend_from_slice(line),
         }
+    }
+    out
+}
+
+/// Ids, groups and capabilities of a process of the view.
+fn rewrite_status(task: &Task<'_>, thread: u32, text: &[u8]) -> Vec<u8> {
+    let Some(identity) = task.view.identity.get() else {
+        return text.to_vec();
+    };
+    let is_own = thread == task.call.tid || thread == task.process();
+    if !is_own && !crate::launch::is_below_supervisor(thread) {
+        return text.to_vec();
+    }
+    let ids = identity.of(thread);
+    let four = |key: &str, ids: &Four| {
+        format!(
+            "{key}:\t{}\t{}\t{}\t{}\n",
+            ids.real, ids.effective, ids.saved, ids.filesystem
+        )
+    };
+    let sets = &ids.capabilities;
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        let key = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        let new = match key {
+            b"Uid" => four("Uid", &ids.user),
+            b"Gid" => four("Gid", &ids.group),
+            b"Groups" => {
+                let groups: String = ids.groups.iter().map(|group| format!("{group} ")).collect();
+                format!("Groups:\t{groups}\n")
+            }
+            b"CapInh" => format!("CapInh:\t{:016x}\n", sets.inheritable),
+            b"CapPrm" => format!("CapPrm:\t{:016x}\n", sets.permitted),
+            b"CapEff" => format!("CapEff:\t{:016x}\n", sets.effective),
+            b"CapBnd" => format!("CapBnd:\t{:016x}\n", sets.bounding),
+            b"CapAmb" => format!("CapAmb:\t{:016x}\n", sets.ambient),
+            b"NoNewPrivs" => format!("NoNewPrivs:\t{}\n", u8::from(ids.no_new_privileges)),
+            _ => {
+                out.extend_from_slice(line);
+                continue;
+            }
+        };
+        out.extend_from_slice(new.as_bytes());
     }
     out
 }

@@ -6,6 +6,7 @@ use crate::control::modules::Modules;
 use crate::control::protocol::{LogLevel, Refusal, ViewSpec};
 use crate::control::{runtime, server};
 use crate::handler::{Handler, environment, filter_for};
+use crate::identity::ViewIdentity;
 use crate::launch::{self, Command, EXIT_VIEW_FAILED, Event, LaunchError, Supervised};
 use crate::view::{HostAbilities, View};
 use crate::{housekeeping, intercept, mounting, random_u64, termination};
@@ -105,12 +106,12 @@ pub fn run(plan: Plan) -> Result<i32, StartError> {
             .or_else(|| entered_again(&plan.spec)),
     };
     let socket = path.clone();
-    let result =
-        launch::run_in_new_view(&command, &filter_for(cookie), cookie, move |supervised| {
-            let code = supervise(&plan, name, cookie, (socket.clone(), listener), supervised);
-            let _ = std::fs::remove_file(&socket);
-            code
-        });
+    let filter = filter_for(cookie, plan.spec.identity.is_some());
+    let result = launch::run_in_new_view(&command, &filter, cookie, move |supervised| {
+        let code = supervise(&plan, name, cookie, (socket.clone(), listener), supervised);
+        let _ = std::fs::remove_file(&socket);
+        code
+    });
     if result.is_err() {
         let _ = std::fs::remove_file(&path);
     }
@@ -152,6 +153,9 @@ fn supervise(
             return EXIT_VIEW_FAILED;
         }
     };
+    if let Some(identity) = plan.spec.identity {
+        let _ = view.identity.set(ViewIdentity::new(identity));
+    }
     let code = serve(plan, &view, (socket, listener), supervised);
     let is_safe = mounting::end(&view);
     view.remove_private_files();

@@ -195,7 +195,21 @@ impl<'v> Task<'v> {
         }
     }
 
+    /// Who asks by access(2), which means the real ids.
+    pub fn real_asker(&self) -> Asker {
+        match self.view.identity.get() {
+            Some(identity) => Asker {
+                credentials: identity.of(self.call.tid).real_credentials(),
+                umask: 0,
+            },
+            None => self.asker(),
+        }
+    }
+
     fn credentials(&self) -> Credentials {
+        if let Some(identity) = self.view.identity.get() {
+            return identity.of(self.call.tid).credentials();
+        }
         // Unprivileged tracees can't change their ids: they are the supervisor's own.
         if !self.view.credentials.is_privileged {
             return self.view.credentials.clone();

@@ -118,6 +118,8 @@ pub struct View {
     pub private: PrivateDirectory,
     /// Ids of the supervisor, which all tracees share unless it is root.
     pub credentials: view_vfs::credentials::Credentials,
+    /// Set before the first process starts, when the view has ids of its own.
+    pub identity: OnceLock<crate::identity::ViewIdentity>,
     /// What is said on stderr.
     pub log_level: LogLevel,
     /// Real nodes of FIFOs and sockets: (device, inode) of the module's inode to a path in `private`.
@@ -171,6 +173,7 @@ impl View {
             abilities,
             private,
             credentials: view_vfs::credentials::Credentials::current(),
+            identity: OnceLock::new(),
             log_level,
             special_nodes: Mutex::new(HashMap::new()),
             namespaces: RwLock::new(Vec::new()),
@@ -196,7 +199,8 @@ impl View {
 
     /// Is the view still equal to the host, so that every call may go on as it is?
     pub fn is_idle(&self) -> bool {
-        self.backings.is_empty()
+        self.identity.get().is_none()
+            && self.backings.is_empty()
             && self.namespaces.read().is_empty()
             && self.namespace.table().is_empty()
     }

@@ -19,6 +19,8 @@ pub enum FilterAction {
     NotifyIfAny(u8, [u32; 2]),
     /// Notified when the low 32 bits of this argument are none of the three values; otherwise allowed.
     NotifyUnlessAny(u8, [u32; 3]),
+    /// Notified when the low 32 bits of this argument lie between these two, both included; otherwise allowed.
+    NotifyIfBetween(u8, [u32; 2]),
     /// Refused with this error number.
     Errno(i32),
 }
@@ -31,6 +33,7 @@ const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_GREATER_EQUAL: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const JUMP_GREATER_THAN: u16 = 0x25; // BPF_JMP | BPF_JGT | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -84,6 +87,13 @@ fn leaf(action: FilterAction, cookie: u64) -> Vec<libc::sock_filter> {
             branch(JUMP_EQUAL, a, 3, 0),
             branch(JUMP_EQUAL, b, 2, 0),
             branch(JUMP_EQUAL, c, 1, 0),
+            statement(RETURN, NOTIFY),
+            statement(RETURN, ALLOW),
+        ],
+        FilterAction::NotifyIfBetween(index, [first, last]) => vec![
+            statement(LOAD, argument_low(index)),
+            branch(JUMP_GREATER_EQUAL, first, 0, 2),
+            branch(JUMP_GREATER_THAN, last, 1, 0),
             statement(RETURN, NOTIFY),
             statement(RETURN, ALLOW),
         ],
@@ -197,6 +207,7 @@ mod tests {
                 JUMP => at += i.k as usize,
                 JUMP_EQUAL => at += if accumulator == i.k { i.jt } else { i.jf } as usize,
                 JUMP_GREATER_EQUAL => at += if accumulator >= i.k { i.jt } else { i.jf } as usize,
+                JUMP_GREATER_THAN => at += if accumulator > i.k { i.jt } else { i.jf } as usize,
                 RETURN => return i.k,
                 other => panic!("instruction {other:#x}"),
             }
@@ -210,6 +221,7 @@ mod tests {
                 2 | 4 | 257 => FilterAction::Notify,
                 44 => FilterAction::NotifyUnlessAny(5, [0, 16, 28]),
                 157 => FilterAction::NotifyIfAny(0, [4, 3]),
+                16 => FilterAction::NotifyIfBetween(1, [0x4c00, 0x4cff]),
                 200 => FilterAction::Errno(libc::EPERM),
                 _ => FilterAction::Allow,
             },
@@ -240,6 +252,15 @@ mod tests {
     fn cookie_and_conditions() {
         let program = sample();
         let cookie = [0, 0, 0, 0, 0, 0x1234_5678_9abc_def0];
+        for (request, want) in [
+            (0x4bff, ALLOW),
+            (0x4c00, NOTIFY),
+            (0x4cff, NOTIFY),
+            (0x4d00, ALLOW),
+        ] {
+            let decided = decide(&program, AUDIT_ARCH_X86_64, 16, [0, request, 0, 0, 0, 0]);
+            assert_eq!(decided, want, "{request:#x}");
+        }
         assert_eq!(decide(&program, AUDIT_ARCH_X86_64, 257, cookie), ALLOW);
         assert_eq!(
             decide(

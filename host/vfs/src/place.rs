@@ -210,7 +210,7 @@ fn tail_below<'p>(path: &'p [u8], top: &[u8]) -> Option<&'p [u8]> {
 }
 
 /// The path of `name` in a host directory.
-pub(crate) fn child_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub fn child_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = directory.to_vec();
     if path != b"/" {
         path.push(b'/');

@@ -116,6 +116,7 @@ fn refuse_new_view_options(options: &NewView, with: &str) -> Result<(), Failure>
         (!options.mounts.0.is_empty(), "-m, -v and their like"),
         (options.directory.is_some(), "-w"),
         (!options.environment.is_empty(), "-e"),
+        (options.fake_root || options.user.is_some(), "-0 and -u"),
         (options.name.is_some(), "--name"),
         (options.cache_size.is_some(), "--cache-size"),
         (options.log_level.is_some(), "--log-level"),

@@ -49,6 +49,11 @@ pub fn enter(arguments: Enter) -> Result<u8, Failure> {
 /// Starts a view and stays until its command has ended: inside a view as a child namespace of it.
 pub fn start(spec: ViewSpec, caller: &Caller) -> Result<u8, Failure> {
     if let Some((_, connection)) = current_view() {
+        if spec.identity.is_some() {
+            let why = "ids of a view inside a view are those of the outer one";
+            return Err(Failure::new(VIEW_FAILED, "-0 and -u", why)
+                .hint("start the outer view with -0 or -u"));
+        }
         return finish(session::run_nested(spec, connection, caller.cwd.clone()));
     }
     let name = spec.name.clone();

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::os_text;
+use crate::identity::IdentitySpec;
 
 /// How much the supervisor says on stderr.
 #[derive(
@@ -88,6 +89,9 @@ pub struct ViewSpec {
     pub cache_size_bytes: Option<u64>,
     /// How much the supervisor says.
     pub log_level: LogLevel,
+    /// The ids that its processes take themselves for; `None` leaves them those of the user.
+    #[serde(default)]
+    pub identity: Option<IdentitySpec>,
 }
 
 /// Why something was not done: what the user reads, and what mount(2) returns.
@@ -180,6 +184,9 @@ pub struct EnterTicket {
     pub name: String,
     /// The view's cookie: the filter lets calls through whose sixth argument equals it.
     pub cookie: u64,
+    /// The view has ids of its own, which its filter must know.
+    #[serde(default)]
+    pub has_identity: bool,
     /// Variables that a process of the view finds (`VIEW`, `VIEW_SOCKET`).
     #[serde(with = "os_text::pairs")]
     pub environment: Vec<(OsString, OsString)>,

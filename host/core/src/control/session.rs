@@ -144,7 +144,7 @@ pub fn enter(
     let socket = connection
         .enter(arguments)
         .map_err(|error| StartFailure::client(what, error))?;
-    let filter = filter_for(ticket.cookie);
+    let filter = filter_for(ticket.cookie, ticket.has_identity);
     Ok(launch::run_entered(
         &command,
         &filter,

@@ -71,6 +71,7 @@ impl ControlHandler for Recorder {
         Ok(EnterTicket {
             name: "test".into(),
             cookie: u64::MAX,
+            has_identity: false,
             environment,
         })
     }
@@ -369,6 +370,7 @@ fn view_spec_round_trip() {
         directory: Some("/t".into()),
         cache_size_bytes: Some(1 << 30),
         log_level: LogLevel::Debug,
+        identity: None,
     };
     let text = serde_json::to_string(&spec).unwrap();
     assert_eq!(serde_json::from_str::<ViewSpec>(&text).unwrap(), spec);

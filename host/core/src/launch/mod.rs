@@ -34,7 +34,7 @@ mod supervised;
 mod tree;
 
 pub use supervised::{Event, Reaper, Started, Supervised};
-pub use tree::{kill_all_processes, processes_below};
+pub use tree::{is_below_supervisor, kill_all_processes, processes_below};
 
 use channel::{Channel, Message};
 use child::Gate;

@@ -39,6 +39,11 @@ pub(super) fn is_below(pid: u32, ancestor: u32) -> bool {
     false
 }
 
+/// In the supervisor: is `pid` below it, so that it runs in the view? (Processes that entered are not.)
+pub fn is_below_supervisor(pid: u32) -> bool {
+    is_below(pid, std::process::id())
+}
+
 /// All processes below `root`.
 fn descendants(root: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {

@@ -7,6 +7,7 @@ use super::image::{self, Access};
 use crate::control::modules::{ModuleSource, OpenModule, SourceKind};
 use crate::control::options::MountOptions;
 use crate::control::protocol::{LogLevel, MountKind, MountSpec, Refusal};
+use crate::identity::ids::Ids;
 use crate::view::View;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -16,7 +17,7 @@ use view_vfs::attributes::Kind;
 use view_vfs::credentials::Credentials;
 use view_vfs::host_ops;
 use view_vfs::mount_table::{MountFlags, Root};
-use view_vfs::object::{Instance, InstanceOptions};
+use view_vfs::object::{AttributeChange, Dentry, Instance, InstanceOptions};
 use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 
@@ -163,9 +164,15 @@ fn open_module(
     flags.read_only |= opened.is_read_only;
     // Devices of an image are nobody's to open, as for every mount of an unprivileged user.
     flags.no_dev = true;
-    flags.no_suid = true;
-    if opened.name == "tmpfs" {
+    // Where ids are the view's, set-id bits and permissions of a mount mean them.
+    flags.no_suid = options.nosuid || view.identity.get().is_none();
+    if opened.name == "tmpfs" || view.identity.get().is_some() {
         flags.default_permissions = true;
+    }
+    if opened.name == "tmpfs"
+        && let Some(identity) = view.identity.get()
+    {
+        own_root(&instance.root(), identity.threads.initial(), options)?;
     }
     Ok(Made {
         root: Root::Node(instance.root()),
@@ -173,6 +180,20 @@ fn open_module(
         filesystem: opened.name,
         options: options.rest_text(),
     })
+}
+
+/// Gives a new tmpfs to the first user of the view, unless its options name an owner.
+fn own_root(root: &Dentry, ids: &Ids, options: &MountOptions) -> Result<(), Refusal> {
+    let text = options.rest_text();
+    let is_named = |key: &str| text.split(',').any(|option| option.starts_with(key));
+    let owner = AttributeChange::Owner {
+        uid: (!is_named("uid=")).then_some(ids.user.real),
+        gid: (!is_named("gid=")).then_some(ids.group.real),
+    };
+    let mut caller = own_caller();
+    caller.credentials.is_privileged = true;
+    root.set_attributes(&owner, &caller)
+        .map_err(Refusal::from_errno)
 }
 
 /// The supervisor itself.

@@ -1,5 +1,6 @@
 //! execve(2) injected in place of the exec that was notified: another path, perhaps another argument vector.
 
+use super::auxiliary::IdWords;
 use super::data::Image;
 use super::session::{Broken, Session, status_field};
 use super::{Outcome, Waiting};
@@ -42,6 +43,8 @@ pub struct InjectedExec<'a> {
     pub environment: u64,
     /// What the new program finds as its file name (AT_EXECFN).
     pub shown_path: &'a [u8],
+    /// What its auxiliary vector tells of ids, when that is not what the kernel thinks.
+    pub id_words: Option<IdWords>,
 }
 
 /// Runs `exec` in the tracee. `Done(0)`: the thread has the new program; `Done(-errno)`: the program goes on with
@@ -69,6 +72,9 @@ pub fn inject_exec(
         }
         Err(Broken(Some(Stop::Exec))) => {
             show_path(&session, exec);
+            if let Some(words) = exec.id_words {
+                super::auxiliary::patch(&session, words);
+            }
             then(0);
             session.leave()
         }

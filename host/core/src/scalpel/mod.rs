@@ -11,6 +11,7 @@
 //! | `session` | one thread under the scalpel: attach, run a call, put back, let go  |
 //! | `data`    | bytes and pointer arrays placed in the tracee's memory              |
 //! | `exec`    | execve(2) with another path and argument vector                     |
+//! | `auxiliary` | ids in the auxiliary vector of a new program                      |
 //! | `elf`     | the parts of an ELF file that exec needs; another interpreter       |
 //! | `shebang` | the `#!` line as fs/binfmt_script.c reads it                        |
 //!
@@ -23,12 +24,14 @@
 //!
 //! Reference: ptrace(2), seccomp_unotify(2), arch/x86/kernel/signal.c.
 
+mod auxiliary;
 mod data;
 pub mod elf;
 mod exec;
 mod session;
 pub mod shebang;
 
+pub use auxiliary::IdWords;
 pub use exec::{ExecVector, InjectedExec, inject_exec};
 
 use data::Image;

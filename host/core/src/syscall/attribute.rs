@@ -1,14 +1,26 @@
 //! Calls that change attributes: chmod, chown, truncate, utime and their relatives.
 
+use super::host_object::{self, Located};
+use super::host_permission;
 use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
 use view_sys::memory;
 use view_vfs::attributes::{Kind, Timestamp};
 use view_vfs::object::{AttributeChange, TimeChange};
+use view_vfs::permission::MAY_WRITE;
 
 const UTIME_NOW: i64 = 0x3fff_ffff;
 const UTIME_OMIT: i64 = 0x3fff_fffe;
+
+/// The change on an object of the host, in a view that keeps such changes for itself.
+fn change_kept(
+    task: &Task<'_>,
+    located: Option<Located<'_>>,
+    change: &AttributeChange,
+) -> Result<Option<Answer>, Errno> {
+    located.map_or(Ok(None), |located| located.change(task, change))
+}
 
 fn change(task: &Task<'_>, target: Target, change: &AttributeChange) -> Result<Answer, Errno> {
     on_place(target, |place| {
@@ -29,21 +41,34 @@ pub fn chmod(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
     {
         return Err(Errno::OPNOTSUPP);
     }
-    change(
-        task,
-        target,
-        &AttributeChange::Mode(task.unsigned(path + 1) & 0o7777),
-    )
+    let mode = AttributeChange::Mode(task.unsigned(path + 1) & 0o7777);
+    let located = host_object::locate(task, directory, path, flags)?.filter(|located| {
+        located
+            .shown()
+            .is_some_and(|(shown, _)| !shown.is_symlink())
+    });
+    match change_kept(task, located, &mode)? {
+        Some(answer) => Ok(answer),
+        None => change(task, target, &mode),
+    }
+}
+
+/// The descriptor of fchmod and fchown, unless Linux has to refuse it.
+fn changed_descriptor<'v>(task: &Task<'v>) -> Result<Option<Located<'v>>, Errno> {
+    if task.is_path_only(task.int(0)) {
+        return Ok(None);
+    }
+    host_object::of_descriptor(task, task.int(0))
 }
 
 /// fchmod: chmod(2)
 pub fn fchmod(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::of_changed_descriptor(task, task.int(0))?;
-    change(
-        task,
-        target,
-        &AttributeChange::Mode(task.unsigned(1) & 0o7777),
-    )
+    let mode = AttributeChange::Mode(task.unsigned(1) & 0o7777);
+    match change_kept(task, changed_descriptor(task)?, &mode)? {
+        Some(answer) => Ok(answer),
+        None => change(task, target, &mode),
+    }
 }
 
 fn owner(uid: u32, gid: u32) -> AttributeChange {
@@ -59,17 +84,22 @@ pub fn chown(task: &Task<'_>, directory: i32, path: usize, flags: i32) -> Result
         return Err(Errno::INVAL);
     }
     let target = target::existing(task, directory, path, flags)?;
-    change(
-        task,
-        target,
-        &owner(task.unsigned(path + 1), task.unsigned(path + 2)),
-    )
+    let owner = owner(task.unsigned(path + 1), task.unsigned(path + 2));
+    let located = host_object::locate(task, directory, path, flags)?;
+    match change_kept(task, located, &owner)? {
+        Some(answer) => Ok(answer),
+        None => change(task, target, &owner),
+    }
 }
 
 /// fchown: chown(2)
 pub fn fchown(task: &Task<'_>) -> Result<Answer, Errno> {
     let target = target::of_changed_descriptor(task, task.int(0))?;
-    change(task, target, &owner(task.unsigned(1), task.unsigned(2)))
+    let owner = owner(task.unsigned(1), task.unsigned(2));
+    match change_kept(task, changed_descriptor(task)?, &owner)? {
+        Some(answer) => Ok(answer),
+        None => change(task, target, &owner),
+    }
 }
 
 /// truncate: truncate(2)
@@ -77,6 +107,9 @@ pub fn truncate(task: &Task<'_>) -> Result<Answer, Errno> {
     let length = task.argument(1) as i64;
     if length < 0 {
         return Err(Errno::INVAL);
+    }
+    if let Some(located) = host_object::locate(task, libc::AT_FDCWD, 0, 0)? {
+        host_permission::check(task, located.place(task).as_ref(), MAY_WRITE)?;
     }
     let target = target::existing(task, libc::AT_FDCWD, 0, 0)?;
     if let Target::Place(place) = &target {

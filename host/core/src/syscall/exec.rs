@@ -5,6 +5,7 @@
 //! sees its view path; a program whose ELF interpreter lies on a mount is executed as a copy that names the
 //! interpreter's backing file.
 
+use super::host_permission;
 use super::injection;
 use super::open::{open_backing, own_link};
 use crate::scalpel::{self, ExecVector, InjectedExec, Outcome, elf, shebang};
@@ -18,6 +19,7 @@ use view_vfs::permission::MAY_EXEC;
 use view_vfs::place::Place;
 use view_vfs::resolver::WalkFlags;
 
+mod ids;
 mod traced;
 
 /// Interpreters that one exec may go through (fs/exec.c).
@@ -155,6 +157,10 @@ fn head(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
+fn is_elf(file: &OwnedFd) -> bool {
+    head(file).is_ok_and(|start| start.starts_with(b"\x7fELF"))
+}
+
 fn is_script(task: &Task<'_>, program: &Program) -> Result<bool, Errno> {
     match open_program(task, program)? {
         Some(file) => Ok(head(&file)?.starts_with(b"#!")),
@@ -180,6 +186,7 @@ fn resolve(task: &Task<'_>, program: Program, shown: &[u8]) -> Result<Option<Res
     let mut name = shown.to_vec();
     for _ in 0..=MAX_DEPTH {
         kernel_agrees &= program.kernel_agrees;
+        host_permission::check(task, Some(&program.place), MAY_EXEC)?;
         let file = match open_program(task, &program) {
             Ok(Some(file)) => file,
             Ok(None) => {
@@ -249,8 +256,21 @@ fn run(
         Some(file) => elf_interpreter(task, file)?,
         None => None,
     };
-    if resolved.kernel_agrees && interpreter.is_none() {
-        return Ok(Answer::Continue);
+    let ids = ids::ExecIds::new(task, &resolved);
+    let is_for_ids = resolved.kernel_agrees && interpreter.is_none();
+    if is_for_ids {
+        match &ids {
+            None => return Ok(Answer::Continue),
+            Some(ids) if !ids.must_be_told() => {
+                // Of what Linux will not execute, a shell makes a script: with the ids it had.
+                if resolved.file.as_ref().is_none_or(is_elf) {
+                    task.commit()?;
+                    ids.adopt(task);
+                }
+                return Ok(Answer::Continue);
+            }
+            Some(_) => {}
+        }
     }
     // Kept open until the exec is over: the names lead to these.
     let mut _copy = None;
@@ -298,24 +318,41 @@ fn run(
         arguments,
         environment: envp,
         shown_path: &shown,
+        id_words: ids.as_ref().map(ids::ExecIds::words),
     };
     let mut link = Some(link);
-    let outcome = scalpel::inject_exec(&injection::waiting(task), task.view.cookie, &exec, |_| {
-        drop(link.take())
-    });
+    let outcome = scalpel::inject_exec(
+        &injection::waiting(task),
+        task.view.cookie,
+        &exec,
+        |result| {
+            drop(link.take());
+            if let (0, Some(ids)) = (result, &ids) {
+                ids.adopt(task);
+            }
+        },
+    );
     match (outcome, link) {
-        (Outcome::AlreadyTraced, Some(link)) => traced::run(
-            task,
-            traced::Names {
-                link,
-                path: &path,
-                shown: &shown,
-            },
-            Keep {
-                _target: _copy,
-                _program: resolved.file,
-            },
-        ),
+        (Outcome::AlreadyTraced, Some(link)) => {
+            if let Some(ids) = &ids {
+                ids.adopt(task);
+            }
+            if is_for_ids {
+                return Ok(Answer::Continue);
+            }
+            traced::run(
+                task,
+                traced::Names {
+                    link,
+                    path: &path,
+                    shown: &shown,
+                },
+                Keep {
+                    _target: _copy,
+                    _program: resolved.file,
+                },
+            )
+        }
         (outcome, _) => injection::answer(outcome),
     }
 }

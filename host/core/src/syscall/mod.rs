@@ -18,6 +18,10 @@
 //! | `watch`     | inotify_add_watch, name_to_handle_at                               |
 //! | `signal`    | rt_sigreturn: calls interrupted before they were received          |
 //! | `process`   | prctl, chroot                                                      |
+//! | `identity`    | get*id, set*id, groups, capabilities, in a view with its own ids   |
+//! | `host_object` | not a call: objects of the host in such a view                     |
+//! | `host_permission` | not a call: who may do what with such objects                  |
+//! | `loop_device` | ioctl on loop devices, in such a view                              |
 //! | `injection` | not a call: another call run in the tracee, seen as an answer      |
 //!
 //! To add a call: its row in `table` (which puts it into the filter), a function here or in the file of its family, its
@@ -26,8 +30,12 @@
 mod attribute;
 mod directory;
 mod exec;
+mod host_object;
+mod host_permission;
+mod identity;
 mod injection;
 mod link;
+mod loop_device;
 mod mount;
 mod name;
 mod open;
@@ -59,6 +67,11 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         return signal::sigreturn(task);
     }
     signal::note_received(task);
+    if let Some(own) = task.view.identity.get()
+        && let Some(answer) = identity::serve(task, own)
+    {
+        return answer;
+    }
     match number {
         libc::SYS_mount => return mount::mount(task),
         libc::SYS_umount2 => return mount::umount(task),
@@ -67,6 +80,7 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         _ => {}
     }
     match number {
+        libc::SYS_ioctl => loop_device::ioctl(task),
         libc::SYS_open => open::open(task),
         libc::SYS_creat => open::creat(task),
         libc::SYS_openat => open::openat(task),

@@ -1,5 +1,6 @@
 //! mount(2), umount2(2).
 
+use super::loop_device;
 use crate::control::protocol::{LogLevel, MountKind, MountSpec};
 use crate::mounting;
 use crate::task::{Answer, Task};
@@ -28,8 +29,17 @@ fn optional_string(task: &Task<'_>, index: usize) -> Result<Option<Vec<u8>>, Err
     }
 }
 
+/// In a view with ids of its own these need a capability, as in Linux.
+fn check_may_mount(task: &Task<'_>) -> Result<(), Errno> {
+    if task.view.identity.get().is_some() && !loop_device::may_mount(task) {
+        return Err(Errno::PERM);
+    }
+    Ok(())
+}
+
 /// mount: mount(2); types that no module has are left to Linux
 pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
+    check_may_mount(task)?;
     let flags = task.argument(3);
     let target = task.path(1)?;
     let source = optional_string(task, 0)?;
@@ -79,6 +89,10 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         _ if task.view.credentials.is_privileged => return Ok(Answer::Continue),
         _ => return Err(Errno::PERM),
     };
+    let image = source
+        .as_deref()
+        .filter(|_| kind == MountKind::Filesystem)
+        .and_then(|source| loop_device::image_of_source(task, source));
     let mut options: Vec<&str> = data.split(',').filter(|one| !one.is_empty()).collect();
     for (bit, word) in [
         (MS_RDONLY, "ro"),
@@ -90,6 +104,13 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
             options.push(word);
         }
     }
+    let source = match &image {
+        Some(image) => {
+            options.push(&image.options);
+            Some(image.path.clone())
+        }
+        None => source,
+    };
     let spec = MountSpec {
         filesystem: if kind == MountKind::Filesystem {
             name.map(str::to_owned)
@@ -103,7 +124,12 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     };
     task.commit()?;
     match mounting::mount_for(task, &spec, flags & MS_REC != 0) {
-        Ok(()) => Ok(Answer::DONE),
+        Ok(()) => {
+            if let Some(image) = &image {
+                loop_device::release(task, image);
+            }
+            Ok(Answer::DONE)
+        }
         Err(refusal) => {
             task.view.say(
                 LogLevel::Info,
@@ -121,6 +147,7 @@ pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
     if flags & !15 != 0 {
         return Err(Errno::INVAL);
     }
+    check_may_mount(task)?;
     let Some(mount) = mounting::existing_mount(task, &target) else {
         // No mount of the view; Linux's own are not an unprivileged user's to take away.
         if task.view.credentials.is_privileged {
@@ -128,6 +155,10 @@ pub fn umount(task: &Task<'_>) -> Result<Answer, Errno> {
         }
         task.walk(libc::AT_FDCWD, &target, WalkFlags::FOLLOW)?
             .existing()?;
+        // Who may unmount hears that it is no mount point.
+        if loop_device::may_mount(task) {
+            return Err(Errno::INVAL);
+        }
         return Err(Errno::PERM);
     };
     task.commit()?;

@@ -1,6 +1,7 @@
 //! Calls that make, remove and move names: mkdir, mknod, symlink, link, unlink, rmdir, rename.
 
 use super::target::{self, Target};
+use super::{host_object, host_permission};
 use crate::task::{Answer, Object, Task};
 use rustix::io::Errno;
 use view_vfs::attributes::Kind;
@@ -22,13 +23,15 @@ fn missing_or(found: &Found) -> Result<(), Errno> {
 /// mkdir, mkdirat: mkdir(2)
 pub fn mkdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
-    if found.kernel_agrees {
+    host_permission::check_create(task, &found)?;
+    if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
     let mode = task.unsigned(path + 1);
     let creator = task.creator();
     task.commit()?;
     operations::create_directory(&found, mode, &creator)?;
+    host_object::note_created(task, &found);
     Ok(Answer::DONE)
 }
 
@@ -40,7 +43,11 @@ pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
         mode |= libc::S_IFREG;
     }
     let found = parent(task, directory, path)?;
-    if found.kernel_agrees {
+    if let Some(answer) = host_object::make_device(task, &found, mode, device)? {
+        return Ok(answer);
+    }
+    host_permission::check_create(task, &found)?;
+    if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
     match mode & libc::S_IFMT {
@@ -51,6 +58,7 @@ pub fn mknod(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Err
     let creator = task.creator();
     task.commit()?;
     operations::create_node(&found, mode, device, &creator)?;
+    host_object::note_created(task, &found);
     Ok(Answer::DONE)
 }
 
@@ -61,11 +69,13 @@ pub fn symlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, E
         return Err(Errno::NOENT);
     }
     let found = parent(task, directory, path)?;
-    if found.kernel_agrees {
+    host_permission::check_create(task, &found)?;
+    if found.kernel_agrees && !host_object::must_create(task, &found) {
         return Ok(Answer::Continue);
     }
     task.commit()?;
     operations::create_symlink(&found, &target, &task.asker())?;
+    host_object::note_created(task, &found);
     Ok(Answer::DONE)
 }
 
@@ -107,6 +117,7 @@ fn link_at(
         (Some(found.existing()?), agrees)
     };
     let found = parent(task, new.0, new.1)?;
+    host_permission::check_create(task, &found)?;
     if old_on_kernel && found.kernel_agrees {
         return Ok(Answer::Continue);
     }
@@ -170,6 +181,7 @@ fn kernel_link(task: &Task<'_>, directory: i32, text: &[u8], flags: i32) -> Opti
 /// unlink: unlink(2)
 pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
+    host_permission::check_remove(task, &found)?;
     if found.kernel_agrees {
         return Ok(Answer::Continue);
     }
@@ -184,6 +196,7 @@ pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
 /// rmdir: rmdir(2)
 pub fn rmdir(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Errno> {
     let found = parent(task, directory, path)?;
+    host_permission::check_remove(task, &found)?;
     if found.kernel_agrees {
         return Ok(Answer::Continue);
     }
@@ -220,6 +233,11 @@ pub fn rename(
     }
     let old = parent(task, old_directory, old_path)?;
     let new = parent(task, new_directory, new_path)?;
+    if old.place.is_some() {
+        host_permission::check_remove(task, &old)?;
+        host_permission::check_remove(task, &new)?;
+        host_permission::check_create(task, &new)?;
+    }
     let leaves_mounts = operations::leaves_mounts_behind(&task.table, &old)
         || flags & EXCHANGE != 0 && operations::leaves_mounts_behind(&task.table, &new);
     if old.kernel_agrees && new.kernel_agrees && !leaves_mounts {

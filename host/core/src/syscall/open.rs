@@ -4,7 +4,8 @@
 //! O_PATH opens are run in the tracee, where the kernel does the waiting and makes the descriptor.
 
 use super::injection::{self, c_string};
-use super::target;
+use super::{host_object, host_permission};
+use super::{loop_device, target};
 use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
@@ -190,7 +191,7 @@ fn resolve_and_open(
     };
     let found = task.walk(directory, &text, walk)?;
     if how.flags & libc::O_PATH == 0
-        && let Some((thread, kind)) = target::generated(&found)
+        && let Some((thread, kind)) = target::generated(task, &found)
     {
         return generated(task, thread, kind, how);
     }
@@ -201,7 +202,24 @@ fn resolve_and_open(
     {
         return Err(Errno::ROFS);
     }
-    if found.kernel_agrees {
+    host_permission::check_open(task, &found, how.flags)?;
+    if how.flags & libc::O_PATH == 0
+        && let Some(opens) = loop_device::open(task, &found, close_on_exec(how))
+    {
+        return match opens? {
+            loop_device::Opens::StandIn(answer) => Ok(answer),
+            loop_device::Opens::Image(image) => {
+                let flags = how.flags & !(libc::O_ACCMODE | libc::O_EXCL | libc::O_CREAT);
+                open_existing(task, &image, How { flags, ..how })
+            }
+        };
+    }
+    if found.kernel_error == Some(Errno::NOENT)
+        && let Some(text) = loop_device::sysfs_text(task, directory, &text)
+    {
+        return give_text("loop", &text, how);
+    }
+    if found.kernel_agrees && !(creates && host_object::must_create(task, &found)) {
         return match &found.place {
             Some(place) if how.flags & libc::O_PATH == 0 && has_added_names(task, place) => {
                 open_directory(task, place, how)
@@ -268,6 +286,7 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             }
             whole.extend_from_slice(&found.name);
             let descriptor = host_ops::open(&whole, how.flags, how.mode, creator.umask)?;
+            host_object::note_created(task, found);
             note_alias(task, &descriptor, mount);
             Ok(Answer::Descriptor {
                 descriptor,
@@ -528,9 +547,13 @@ fn generated(task: &Task<'_>, thread: u32, kind: &str, how: How) -> Result<Answe
         return Err(Errno::ACCESS);
     }
     let text = crate::proc_text::text(task, thread, kind)?;
-    let name = kind.replace('/', "-");
+    give_text(&kind.replace('/', "-"), &text, how)
+}
+
+/// A file in memory, for reading.
+fn give_text(name: &str, text: &[u8], how: How) -> Result<Answer, Errno> {
     let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
-    let mut rest = text.as_slice();
+    let mut rest = text;
     while !rest.is_empty() {
         let count = rustix::io::write(&memory, rest)?;
         rest = &rest[count..];

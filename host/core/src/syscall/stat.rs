@@ -1,5 +1,7 @@
 //! stat(2), statx(2), statfs(2), access(2) and their relatives.
 
+use super::host_object::{self, Located};
+use super::host_permission;
 use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};
 use rustix::fs::{AtFlags, CWD, StatxFlags};
@@ -17,14 +19,35 @@ fn answer_stat(task: &Task<'_>, place: &Place, buffer: u64) -> Result<Answer, Er
     Ok(Answer::DONE)
 }
 
+/// The answer about an object of the host in a view that shows such objects in its own way.
+fn answer_shown(
+    task: &Task<'_>,
+    located: Option<Located<'_>>,
+    buffer: u64,
+) -> Result<Option<Answer>, Errno> {
+    let Some((shown, _)) = located.and_then(|located| located.shown()) else {
+        return Ok(None);
+    };
+    task.write(buffer, &shown.encode_stat())?;
+    Ok(Some(Answer::DONE))
+}
+
 /// stat: stat(2)
 pub fn stat(task: &Task<'_>) -> Result<Answer, Errno> {
+    let located = host_object::locate(task, libc::AT_FDCWD, 0, 0)?;
+    if let Some(answer) = answer_shown(task, located, task.argument(1))? {
+        return Ok(answer);
+    }
     let target = target::existing(task, libc::AT_FDCWD, 0, 0)?;
     on_place(target, |place| answer_stat(task, place, task.argument(1)))
 }
 
 /// lstat: stat(2)
 pub fn lstat(task: &Task<'_>) -> Result<Answer, Errno> {
+    let located = host_object::locate(task, libc::AT_FDCWD, 0, libc::AT_SYMLINK_NOFOLLOW)?;
+    if let Some(answer) = answer_shown(task, located, task.argument(1))? {
+        return Ok(answer);
+    }
     let target = target::existing(task, libc::AT_FDCWD, 0, libc::AT_SYMLINK_NOFOLLOW)?;
     on_place(target, |place| answer_stat(task, place, task.argument(1)))
 }
@@ -33,6 +56,10 @@ pub fn lstat(task: &Task<'_>) -> Result<Answer, Errno> {
 pub fn fstat(task: &Task<'_>) -> Result<Answer, Errno> {
     if task.int(0) < 0 {
         return Err(Errno::BADF);
+    }
+    let located = host_object::of_descriptor(task, task.int(0))?;
+    if let Some(answer) = answer_shown(task, located, task.argument(1))? {
+        return Ok(answer);
     }
     let target = target::of_descriptor(task, task.int(0))?;
     on_place(target, |place| answer_stat(task, place, task.argument(1)))
@@ -43,6 +70,10 @@ pub fn newfstatat(task: &Task<'_>) -> Result<Answer, Errno> {
     let flags = task.int(3);
     if flags & !(libc::AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH) != 0 {
         return Err(Errno::INVAL);
+    }
+    let located = host_object::locate(task, task.int(0), 1, flags)?;
+    if let Some(answer) = answer_shown(task, located, task.argument(2))? {
+        return Ok(answer);
     }
     let target = target::existing(task, task.int(0), 1, flags)?;
     on_place(target, |place| answer_stat(task, place, task.argument(2)))
@@ -61,6 +92,13 @@ pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
         return Err(Errno::INVAL);
     }
     const MOUNT_ROOT: u64 = 0x2000;
+    if let Some(located) = host_object::locate(task, task.int(0), 1, flags)?
+        && located.mount.is_none()
+        && let Some((shown, mount)) = located.shown()
+    {
+        task.write(task.argument(4), &shown.encode_statx(mask, mount))?;
+        return Ok(Answer::DONE);
+    }
     let target = target::existing(task, task.int(0), 1, flags)?;
     let (mut attributes, mount, is_root) = match &target {
         Target::Place(place) => (
@@ -86,6 +124,11 @@ pub fn statx(task: &Task<'_>) -> Result<Answer, Errno> {
             _ => return Ok(Answer::Continue),
         },
     };
+    if let Some(identity) = task.view.identity.get()
+        && !matches!(&target, Target::Place(Place::Node { .. }))
+    {
+        attributes = identity.shown(&attributes);
+    }
     attributes.flags_mask |= MOUNT_ROOT;
     if is_root {
         attributes.flags |= MOUNT_ROOT;
@@ -139,12 +182,24 @@ fn access_at(
     {
         return Err(Errno::INVAL);
     }
+    if mode != 0
+        && let Some(located) = host_object::locate(task, directory, path, flags)?
+        && let Some(place) = located.place(task)
+    {
+        host_permission::check_access(task, &place, mode as u32, flags & AT_EACCESS != 0)?;
+    }
     let target = target::existing(task, directory, path, flags)?;
     on_place(target, |place| {
         if mode == 0 {
             place.attributes()?;
         } else {
-            place.access(mode as u32, flags & AT_EACCESS != 0, &task.asker())?;
+            let effective = flags & AT_EACCESS != 0;
+            let asker = if effective {
+                task.asker()
+            } else {
+                task.real_asker()
+            };
+            place.access(mode as u32, effective, &asker)?;
         }
         Ok(Answer::DONE)
     })

@@ -128,11 +128,12 @@ pub fn on_place(
 }
 
 /// Is the found object a text below /proc that tells the view's own names?
-pub fn generated(found: &Found) -> Option<(u32, &str)> {
+pub fn generated<'f>(task: &Task<'_>, found: &'f Found) -> Option<(u32, &'f str)> {
     let path = found.place.as_ref()?.host_path()?;
-    let (task, rest) = procfs::split_task(path)?;
-    if !crate::proc_text::is_generated(rest) {
+    let (thread, rest) = procfs::split_task(path)?;
+    let is_status = rest == b"status" && task.view.identity.get().is_some();
+    if !is_status && !crate::proc_text::is_generated(rest) {
         return None;
     }
-    Some((task, std::str::from_utf8(rest).ok()?))
+    Some((thread, std::str::from_utf8(rest).ok()?))
 }

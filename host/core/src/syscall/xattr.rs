@@ -1,5 +1,6 @@
 //! Extended attributes, xattr(7): get, list, set, remove, by path, descriptor and the `*at` calls of Linux 6.13.
 
+use super::host_object;
 use super::target::{self, Target, on_place};
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
@@ -163,12 +164,21 @@ pub fn flist(task: &Task<'_>) -> Result<Answer, Errno> {
 /// setxattr, lsetxattr
 pub fn set(task: &Task<'_>, follow: bool) -> Result<Answer, Errno> {
     let value = (task.argument(2), task.argument(3) as usize);
+    let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+    let located = || host_object::locate(task, libc::AT_FDCWD, 0, flags);
+    if let Some(answer) = host_object::set_access_list(task, located, &name(task, 1)?, value)? {
+        return Ok(answer);
+    }
     do_set(task, || by_path(task, follow), 1, value, task.int(4))
 }
 
 /// fsetxattr
 pub fn fset(task: &Task<'_>) -> Result<Answer, Errno> {
     let value = (task.argument(2), task.argument(3) as usize);
+    let located = || host_object::of_descriptor(task, task.int(0));
+    if let Some(answer) = host_object::set_access_list(task, located, &name(task, 1)?, value)? {
+        return Ok(answer);
+    }
     do_set(
         task,
         || target::of_changed_descriptor(task, task.int(0)),
