@@ -1,0 +1,210 @@
+//! Writing: operations on images of every kind, compared with a model in memory, and e2fsck(8) afterwards.
+
+mod common;
+
+use std::path::Path;
+
+use common::writable::{KINDS, Mounted, check, fresh};
+use common::{Random, scratch};
+
+#[test]
+fn a_file_is_written_and_read_back_after_a_clean_unmount() {
+    let directory = scratch("writing-simple");
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "32M");
+        let content = Random::new(3).bytes(300_000);
+        {
+            let fs = Mounted::open(&image, "");
+            let file = fs.create(1, "file");
+            fs.write(file, 0, &content);
+            let sub = fs.mkdir(1, "directory");
+            let deep = fs.create(sub, "deep");
+            fs.write(deep, 70_000, b"behind a hole");
+            fs.symlink(sub, "short", "target");
+            fs.symlink(sub, "long", &"x".repeat(200));
+            fs.sync();
+            fs.unmount();
+        }
+        check(&image);
+        let fs = Mounted::open(&image, "ro");
+        let file = fs.lookup(1, "file").unwrap();
+        assert_eq!(fs.read_all(file), content, "{}", kind.name);
+        let sub = fs.lookup(1, "directory").unwrap();
+        let deep = fs.lookup(sub, "deep").unwrap();
+        let mut expected = vec![0u8; 70_000];
+        expected.extend_from_slice(b"behind a hole");
+        assert_eq!(fs.read_all(deep), expected, "{}", kind.name);
+        let long = fs.lookup(sub, "long").unwrap();
+        assert_eq!(fs.read_link(long), "x".repeat(200));
+    }
+}
+
+#[test]
+fn many_names_grow_the_index_and_all_go_again() {
+    let directory = scratch("writing-many");
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "64M");
+        let count = if kind.name.contains("linear") {
+            1500
+        } else {
+            4000
+        };
+        let name = |number: u32| format!("a-name-of-some-length-{number:06}");
+        let fs = Mounted::open(&image, "");
+        let sub = fs.mkdir(1, "many");
+        let first = fs.create(sub, &name(0));
+        for number in 1..count {
+            fs.link(first, sub, &name(number));
+        }
+        assert_eq!(fs.names(sub).len(), count as usize, "{}", kind.name);
+        for number in (0..count).step_by(97) {
+            assert_eq!(fs.lookup(sub, &name(number)), Ok(first), "{}", kind.name);
+        }
+        fs.sync();
+        let fs = fs.remount();
+        check(&image);
+        let fs2 = fs;
+        let sub = fs2.lookup(1, "many").unwrap();
+        for number in 0..count {
+            fs2.unlink(sub, &name(number)).unwrap();
+        }
+        assert_eq!(fs2.names(sub).len(), 0);
+        fs2.rmdir(1, "many").unwrap();
+        fs2.unmount();
+        check(&image);
+    }
+}
+
+#[test]
+fn free_space_comes_back() {
+    let directory = scratch("writing-space");
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "32M");
+        let fs = Mounted::open(&image, "");
+        let before = fs.free();
+        let content = vec![7u8; 1 << 20];
+        let mut count = 0u32;
+        let error = loop {
+            let file = fs.create(1, &format!("file-{count}"));
+            match fs.try_write(file, 0, &content) {
+                Ok(written) if written == content.len() => count += 1,
+                Ok(_) => {
+                    count += 1;
+                }
+                Err(error) => break error,
+            }
+            assert!(count < 64);
+        };
+        assert_eq!(error, libc::ENOSPC, "{}", kind.name);
+        for number in 0..=count {
+            fs.unlink(1, &format!("file-{number}")).unwrap();
+        }
+        fs.forget_all();
+        fs.sync();
+        assert_eq!(fs.free(), before, "{}", kind.name);
+        fs.unmount();
+        check(&image);
+    }
+}
+
+#[test]
+fn unlinked_files_live_while_referred_to() {
+    let directory = scratch("writing-orphans");
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "32M");
+        let fs = Mounted::open(&image, "");
+        let before = fs.free();
+        let file = fs.create(1, "file");
+        fs.write(file, 0, &[1; 50_000]);
+        fs.unlink(1, "file").unwrap();
+        fs.write(file, 50_000, &[2; 1000]);
+        assert_eq!(fs.read_all(file).len(), 51_000);
+        let unnamed = fs.tmpfile(1);
+        fs.write(unnamed, 0, b"no name");
+        let kept = fs.tmpfile(1);
+        fs.write(kept, 0, b"named later");
+        fs.link(kept, 1, "kept");
+        fs.forget_all();
+        fs.sync();
+        let fs = fs.remount();
+        check(&image);
+        let kept = fs.lookup(1, "kept").unwrap();
+        assert_eq!(fs.read_all(kept), b"named later");
+        fs.unlink(1, "kept").unwrap();
+        fs.forget_all();
+        fs.sync();
+        assert_eq!(fs.free(), before, "{}", kind.name);
+        fs.unmount();
+        check(&image);
+    }
+}
+
+#[test]
+fn random_operations_agree_with_a_model() {
+    let directory = scratch("writing-model");
+    let rounds: u64 = std::env::var("VIEW_EXT_MODEL_OPERATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1500);
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "48M");
+        common::model::run(&image, kind.name, 11, rounds);
+        check(&image);
+    }
+}
+
+#[test]
+fn the_source_tree_of_images_can_be_added_to() {
+    let directory = scratch("writing-existing");
+    let tree = directory.join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    let limits = common::tree::Limits {
+        longest_link: 1000,
+        has_holes_at_ends: false,
+        has_xattrs: true,
+    };
+    common::tree::build(&tree, limits);
+    for (name, options) in [
+        ("ext4", &["-t", "ext4"][..]),
+        ("inline", &["-t", "ext4", "-O", "inline_data"]),
+        ("ext3", &["-t", "ext3"]),
+    ] {
+        let image = directory.join(name);
+        common::make_image(&image, "96M", options, &tree);
+        add_to(&image, name);
+    }
+}
+
+fn add_to(image: &Path, name: &str) {
+    common::index_directories(image);
+    let fs = Mounted::open(image, "");
+    let many = fs.lookup(1, "many").unwrap();
+    for number in 0..300 {
+        fs.create(many, &format!("another-{number}"));
+    }
+    let names = fs.lookup(1, "names").unwrap();
+    for count in 1..30 {
+        let small = fs.lookup(names, &format!("with-{count}")).unwrap();
+        fs.create(small, "one-more");
+        fs.unlink(small, "f0").unwrap();
+    }
+    for size in [0, 1, 59, 60, 61, 100, 156, 160, 300, 4096] {
+        let file = fs.lookup(1, &format!("size-{size}")).unwrap();
+        let mut expected = fs.read_all(file);
+        fs.write(file, size, b"appended");
+        expected.extend_from_slice(b"appended");
+        assert_eq!(fs.read_all(file), expected, "{name}: {size}");
+    }
+    let holes = fs.lookup(1, "holes").unwrap();
+    fs.truncate(holes, 5_000_000);
+    let sparse = fs.lookup(1, "sparse-5g").unwrap();
+    fs.truncate(sparse, 0);
+    let xattrs = fs.lookup(1, "xattrs").unwrap();
+    let more = fs.lookup(xattrs, "more").unwrap();
+    fs.set_xattr(more, "user.new", b"value").unwrap();
+    fs.remove_xattr(more, "user.attribute3").unwrap();
+    assert_eq!(fs.xattr(more, "user.new").unwrap(), b"value");
+    fs.unlink(xattrs, "long").unwrap();
+    fs.unmount();
+    check(image);
+}
