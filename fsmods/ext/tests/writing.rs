@@ -208,3 +208,109 @@ fn add_to(image: &Path, name: &str) {
     fs.unmount();
     check(image);
 }
+
+#[test]
+fn names_stay_in_an_open_listing_while_they_change() {
+    let directory = scratch("writing-listing");
+    let image = fresh(&directory, &KINDS[1], "32M");
+    let fs = Mounted::open(&image, "");
+    let many = fs.mkdir(1, "many");
+    let first = fs.create(many, "first");
+    for number in 0..1000 {
+        fs.link(first, many, &format!("stays-{number}"));
+    }
+    let seen = fs.list_while(many, |round| {
+        // The tree is split over and over while it is read.
+        fs.link(first, many, &format!("comes-{round}-{}", "x".repeat(100)));
+    });
+    for number in 0..1000 {
+        let name = format!("stays-{number}");
+        assert_eq!(
+            seen.iter().filter(|seen| **seen == name).count(),
+            1,
+            "{name}"
+        );
+    }
+    fs.unmount();
+    check(&image);
+}
+
+#[test]
+fn attributes_move_to_a_block_and_back() {
+    let directory = scratch("writing-xattrs");
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "32M");
+        let fs = Mounted::open(&image, "");
+        let before = fs.free();
+        let file = fs.create(1, "file");
+        let value = |number: u8| vec![number; 20 + usize::from(number) * 9];
+        for number in 0..10 {
+            fs.set_xattr(file, &format!("user.number-{number}"), &value(number))
+                .unwrap();
+        }
+        assert_eq!(
+            fs.set_xattr(file, "user.huge", &[1; 60_000]),
+            Err(libc::ENOSPC)
+        );
+        fs.sync();
+        let fs = fs.remount();
+        check(&image);
+        let file = fs.lookup(1, "file").unwrap();
+        for number in 0..10 {
+            let name = format!("user.number-{number}");
+            assert_eq!(
+                fs.xattr(file, &name).unwrap(),
+                value(number),
+                "{}",
+                kind.name
+            );
+            fs.remove_xattr(file, &name).unwrap();
+            assert_eq!(fs.xattr(file, &name), Err(libc::ENODATA));
+        }
+        fs.unlink(1, "file").unwrap();
+        fs.forget_all();
+        fs.sync();
+        assert_eq!(fs.free(), before, "{}", kind.name);
+        fs.unmount();
+        check(&image);
+    }
+}
+
+#[test]
+fn a_failing_disk_makes_the_mount_read_only_and_the_image_stays_good() {
+    let directory = scratch("writing-failing");
+    for kind in KINDS
+        .iter()
+        .filter(|kind| matches!(kind.name, "ext4" | "ext3"))
+    {
+        let image = fresh(&directory, kind, "16M");
+        for left in [0, 1, 2, 3, 5, 8, 13, 40, 100] {
+            let source = std::sync::Arc::new(common::failing::Failing::new(&image));
+            let fs = Mounted::over(source.clone(), &image, "");
+            let _ = fs.unlink(1, "kept");
+            let file = fs.create(1, "kept");
+            fs.write(file, 0, b"synced");
+            fs.sync();
+            source.fail_after(left);
+            let mut failures = Vec::new();
+            for number in 0..40 {
+                match fs.try_create(1, &format!("lost-{left}-{number}")) {
+                    Ok(node) => failures.extend(fs.try_write(node, 0, &[1; 9000]).err()),
+                    Err(error) => failures.push(error),
+                }
+                failures.extend(fs.ext().sync().err().map(|error| error.code()));
+            }
+            assert!(failures.contains(&libc::EIO), "{failures:?}");
+            if left < 40 {
+                assert_eq!(failures.last(), Some(&libc::EROFS), "{}", kind.name);
+            }
+            fs.destroy();
+            std::fs::write(&image, source.contents()).unwrap();
+            let fs = Mounted::open(&image, "");
+            let file = fs.lookup(1, "kept").unwrap();
+            assert_eq!(fs.read_all(file), b"synced");
+            fs.unmount();
+            check(&image);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod compare;
+pub mod failing;
 pub mod model;
 pub mod recording;
 pub mod tree;

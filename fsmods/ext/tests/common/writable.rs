@@ -390,6 +390,26 @@ impl Mounted {
         names
     }
 
+    /// Lists a directory in small pieces, with something happening between.
+    pub fn list_while(&self, node: u64, happens: impl Fn(usize)) -> Vec<String> {
+        let (ext, request) = (self.ext(), &self.request);
+        let opened = sync::opendir(ext, request, INodeNo(node), OpenFlags(0)).unwrap();
+        let mut names = Vec::new();
+        let mut offset = 0;
+        for round in 0.. {
+            let some = sync::readdir(ext, request, INodeNo(node), opened.fh, offset, 512).unwrap();
+            let Some(last) = some.last() else { break };
+            offset = last.offset;
+            names.extend(
+                some.iter()
+                    .map(|entry| entry.name.to_string_lossy().into_owned()),
+            );
+            happens(round);
+        }
+        sync::releasedir(ext, request, INodeNo(node), opened.fh, OpenFlags(0)).unwrap();
+        names
+    }
+
     pub fn set_xattr(&self, node: u64, name: &str, value: &[u8]) -> Answer<()> {
         plain(sync::setxattr(
             self.ext(),
