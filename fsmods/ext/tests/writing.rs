@@ -314,3 +314,84 @@ fn a_failing_disk_makes_the_mount_read_only_and_the_image_stays_good() {
         }
     }
 }
+
+#[test]
+fn modes_owners_and_default_acls() {
+    let directory = scratch("writing-attributes");
+    for kind in KINDS {
+        let image = fresh(&directory, kind, "16M");
+        let fs = Mounted::open(&image, "");
+        let file = fs.create(1, "file");
+        fs.chmod(file, 0o6755);
+        fs.chown(file, 70_000, 80_000);
+        assert_eq!(fs.attributes(file).perm, 0o755);
+        let acl = |mask: u16| {
+            let mut bytes = 2u32.to_le_bytes().to_vec();
+            for (tag, permissions, id) in [
+                (1u16, 7u16, u32::MAX),
+                (2, 6, 1000),
+                (4, 5, u32::MAX),
+                (16, mask, u32::MAX),
+                (32, 0, u32::MAX),
+            ] {
+                bytes.extend_from_slice(&tag.to_le_bytes());
+                bytes.extend_from_slice(&permissions.to_le_bytes());
+                bytes.extend_from_slice(&id.to_le_bytes());
+            }
+            bytes
+        };
+        let sub = fs.mkdir(1, "sub");
+        fs.set_xattr(sub, "system.posix_acl_default", &acl(7))
+            .unwrap();
+        let below = fs.create(sub, "below");
+        assert_eq!(fs.attributes(below).perm, 0o640, "{}", kind.name);
+        fs.chmod(below, 0o660);
+        let found = fs.xattr(below, "system.posix_acl_access").unwrap();
+        assert_eq!(found[4 + 3 * 8 + 2], 6);
+        let deeper = fs.mkdir(sub, "deeper");
+        let inherited = fs.xattr(deeper, "system.posix_acl_default").unwrap();
+        assert_eq!(inherited, acl(7));
+        fs.remount_read_only(&image, |fs| {
+            let file = fs.lookup(1, "file").unwrap();
+            let found = fs.attributes(file);
+            assert_eq!((found.uid, found.gid, found.perm), (70_000, 80_000, 0o755));
+        });
+        check(&image);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_mounted_read_only_with_the_reason() {
+    let directory = scratch("writing-refused");
+    let cases = [
+        ("quota", "writing with the feature quota"),
+        ("bigalloc", "writing with the feature bigalloc"),
+        ("mmp", "writing with the feature mmp"),
+        ("ea_inode", "writing with the feature ea_inode"),
+    ];
+    for (feature, reason) in cases {
+        let image = directory.join(feature);
+        let options = ["-t", "ext4", "-O", feature];
+        let path = image.to_str().unwrap();
+        let arguments: Vec<_> = ["-q", "-F"]
+            .iter()
+            .chain(&options)
+            .copied()
+            .chain([path, "32M"])
+            .collect();
+        common::run("mke2fs", &arguments, &[0]);
+        let before = std::fs::read(&image).unwrap();
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(&image)
+            .unwrap();
+        let fs = Mounted::try_over(std::sync::Arc::new(file), &image).unwrap();
+        assert!(!fs.ext().is_writable());
+        let lines = fs.lines.all();
+        assert!(lines.iter().any(|line| line.contains(reason)), "{lines:?}");
+        assert_eq!(fs.try_create(1, "file"), Err(libc::EROFS));
+        fs.destroy();
+        assert!(std::fs::read(&image).unwrap() == before, "{feature}");
+    }
+}

@@ -53,6 +53,9 @@ impl Op<'_> {
                 change.gid.unwrap_or(inode.gid),
             );
         }
+        if (change.uid.is_some() || change.gid.is_some()) && !edit.is_directory() {
+            super::file::drop_set_ids(edit);
+        }
         if let Some(mode) = change.mode {
             edit.set_mode(edit.mode() & 0xf000 | (mode & 0o7777) as u16);
             // chmod changes an access ACL too.

@@ -4,6 +4,7 @@
 //! then directories, with a flush between, so that no name leads to an inode that isn't there.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Op;
 use crate::blocks::{Block, Blocks};
@@ -12,6 +13,8 @@ use crate::error::Result;
 
 /// Without a journal a transaction may have this many blocks.
 const MAX_UNLOGGED_BLOCKS: usize = 4096;
+/// As the kernel's ext4 has it by default.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// A transaction is committed by itself when it fills this part of the log.
 const LOG_PART: u64 = 4;
 
@@ -53,6 +56,12 @@ impl Op<'_> {
         }
     }
 
+    /// Operations commit what is older than this by themselves; a mount on which nothing happens any more
+    /// waits for the host.
+    pub(crate) fn is_transaction_old(&self) -> bool {
+        self.writer.committed.elapsed() >= COMMIT_INTERVAL
+    }
+
     /// Commits the running transaction: when this answers, everything done so far is durable.
     ///
     /// # Errors
@@ -62,6 +71,7 @@ impl Op<'_> {
             return super::refuse(libc::EROFS);
         }
         let result = self.try_commit();
+        self.writer.committed = Instant::now();
         if let Err(error) = &result {
             self.writer.has_failed = true;
             self.volume.reporter.note(&format!(

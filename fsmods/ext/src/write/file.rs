@@ -247,7 +247,7 @@ impl Op<'_> {
     }
 }
 
-/// What a write does to set-user-id and set-group-id.
+/// What a write or chown(2) does to set-user-id, and to set-group-id where the group may execute.
 pub(crate) fn drop_set_ids(edit: &mut Edit) {
     let mode = edit.mode();
     let mut kept = mode & !0o4000;

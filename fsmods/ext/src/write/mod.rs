@@ -43,7 +43,7 @@ pub(crate) mod truncate;
 pub(crate) mod xattrs;
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -73,6 +73,8 @@ pub(crate) struct Writer {
     pub(crate) reserved_blocks: u64,
     /// `s_def_hash_version`.
     pub(crate) hash_version: u8,
+    /// When the running transaction's first change may have been made.
+    pub(crate) committed: Instant,
     /// Number for the next inode's generation.
     pub(crate) generation: u32,
     undo: Undo,
@@ -157,7 +159,7 @@ impl Op<'_> {
             self.commit()?;
             result = self.attempt(&mut change);
         }
-        if result.is_ok() && self.is_transaction_large() {
+        if result.is_ok() && (self.is_transaction_large() || self.is_transaction_old()) {
             self.commit()?;
         }
         result

@@ -4,6 +4,7 @@
 //! against a second writer is the business of who opens the source.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -204,6 +205,7 @@ pub(crate) fn open(
         has_failed: false,
         reserved_blocks: geometry.reserved_blocks,
         hash_version,
+        committed: Instant::now(),
         generation: now.nanoseconds ^ now.seconds as u32,
         undo: Undo::default(),
     };

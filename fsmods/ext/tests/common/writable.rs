@@ -298,15 +298,47 @@ impl Mounted {
     }
 
     pub fn try_truncate(&self, node: u64, size: u64) -> Answer<()> {
+        self.set_attributes(node, None, (None, None), Some(size))
+    }
+
+    pub fn chmod(&self, node: u64, mode: u32) {
+        self.set_attributes(node, Some(mode), (None, None), None)
+            .unwrap();
+    }
+
+    pub fn chown(&self, node: u64, uid: u32, gid: u32) {
+        self.set_attributes(node, None, (Some(uid), Some(gid)), None)
+            .unwrap();
+    }
+
+    pub fn attributes(&self, node: u64) -> fuse_compat::FileAttr {
+        sync::getattr(self.ext(), &self.request, INodeNo(node), None)
+            .unwrap()
+            .attr
+    }
+
+    /// Unmounts, and looks at the image.
+    pub fn remount_read_only(self, image: &Path, look: impl Fn(&Self)) {
+        self.unmount();
+        look(&Self::open(image, "ro"));
+    }
+
+    fn set_attributes(
+        &self,
+        node: u64,
+        mode: Option<u32>,
+        owner: (Option<u32>, Option<u32>),
+        size: Option<u64>,
+    ) -> Answer<()> {
         let (request, ext) = (&self.request, self.ext());
         plain(sync::setattr(
             ext,
             request,
             INodeNo(node),
-            None,
-            None,
-            None,
-            Some(size),
+            mode,
+            owner.0,
+            owner.1,
+            size,
             None,
             None,
             None,
