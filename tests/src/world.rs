@@ -76,7 +76,7 @@ pub fn run(
         "bind" => (vec!["-v".into(), words(host, "")], &point),
         "bindro" => (vec!["-v".into(), words(host, ":ro")], &point),
         "ext" => (
-            vec!["-m".into(), format!("ext4:{}", words(&shared.image, ""))],
+            vec!["-m".into(), format!("ext4:{}", words(&shared.image, ":ro"))],
             &point,
         ),
         _ => return Err(io::Error::other(format!("unknown world {world}"))),

@@ -138,7 +138,6 @@ fn make_image(s: &Setup) -> Result<String, String> {
 
 fn image(s: &Setup) -> Result<(), String> {
     let (image, point) = (make_image(s)?, s.directory("mnt")?);
-    let before = fs::read(&image).map_err(|e| e.to_string())?;
     for words in [
         vec!["mount", "ext4", &image, &point, "--"],
         vec!["mount", "-t", "ext4", &image, &point, "--"],
@@ -155,7 +154,8 @@ fn image(s: &Setup) -> Result<(), String> {
             "{done:?}"
         );
     }
-    let done = s.script(&["-m", &format!("{image}:{point}")], &format!("cd {point}/dir && pwd && ls && cat ../file && ! echo x > new && ! rm a && df . | tail -n 1 | grep -c {point}"))?;
+    let before = fs::read(&image).map_err(|e| e.to_string())?;
+    let done = s.script(&["-m", &format!("{image}:{point}:ro")], &format!("cd {point}/dir && pwd && ls && cat ../file && ! echo x > new && ! rm a && df . | tail -n 1 | grep -c {point}"))?;
     ensure_eq!(
         done.out,
         format!("{point}/dir\na\nin the image\n1\n"),
@@ -165,6 +165,16 @@ fn image(s: &Setup) -> Result<(), String> {
         fs::read(&image).is_ok_and(|after| after == before),
         "the image is untouched"
     );
+    // Written in one view, read in the next; meanwhile nobody else gets it.
+    let mount = format!("{image}:{point}");
+    let second = format!("{} run -m {mount} -- true", s.view());
+    let written = format!(
+        "cd {point} && echo kept > new && mv new dir && ! {second} 2>&1 | grep -c 'in use by another mount'"
+    );
+    let done = s.script(&["-m", &mount], &written)?;
+    ensure_eq!((done.code, done.out.as_str()), (1, "1\n"), "{done:?}");
+    let done = s.script(&["-m", &mount], &format!("cat {point}/dir/new"))?;
+    ensure_eq!((done.code, done.out.as_str()), (0, "kept\n"), "{done:?}");
     Ok(())
 }
 
