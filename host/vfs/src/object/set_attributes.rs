@@ -54,6 +54,7 @@ pub(super) struct Request {
     size: Option<u64>,
     accessed: Option<TimeOrNow>,
     modified: Option<TimeOrNow>,
+    changed: Option<std::time::SystemTime>,
 }
 
 impl Request {
@@ -65,10 +66,12 @@ impl Request {
         }
     }
 
-    /// A change of the time of the last change of the contents.
-    pub(super) fn modified(time: TimeOrNow) -> Request {
+    /// What a write changes: the times, and perhaps the mode.
+    pub(super) fn written(modified: Timestamp, changed: Timestamp, mode: Option<u32>) -> Request {
         Request {
-            modified: Some(time),
+            mode,
+            modified: Some(TimeOrNow::SpecificTime(modified.into())),
+            changed: Some(changed.into()),
             ..Request::default()
         }
     }
@@ -120,7 +123,7 @@ impl Dentry {
         )?;
         if self.kind() == Kind::RegularFile {
             let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-            cache.set_executable(key, changed.mode & 0o111 != 0);
+            cache.mode_set(key, changed.mode & 0o111 != 0);
         }
         Ok(())
     }
@@ -258,7 +261,7 @@ impl Inode {
             change.size,
             change.accessed,
             change.modified,
-            None,
+            change.changed,
             handle,
             None,
             None,

@@ -88,12 +88,7 @@ impl PageCache {
             let Content::Filled(filled) = &mut *content else {
                 return Err(Errno::IO);
             };
-            // On a disk each write would wait for the disk, and be no safer.
-            let ignored = match filled.is_in_memory {
-                true => 0,
-                false => libc::O_SYNC | libc::O_DSYNC,
-            };
-            let opened = reopen(filled.descriptor.as_fd(), flags & !ignored)?;
+            let opened = reopen(filled.descriptor.as_fd(), flags)?;
             let written = match &filled.written {
                 Some(written) => Arc::clone(written),
                 None => self.begin(wanted, filled, sink)?,
@@ -135,11 +130,10 @@ impl PageCache {
         self.written.lock().get(&key).cloned()
     }
 
-    /// Size, times and blocks of a file that is written, which the module does not know yet.
-    pub(crate) fn written_attributes(&self, key: FileKey) -> Option<Attributes> {
-        let written = self.written_file(key)?;
-        let stat = fstat(&written.descriptor).ok()?;
-        Some(Attributes::from_stat(&stat))
+    /// Size, times and blocks of a file that is written, which the module does not know yet; and whether somebody wrote
+    /// after the mode was set, which takes set-id bits away.
+    pub(crate) fn written_attributes(&self, key: FileKey) -> Option<(Attributes, bool)> {
+        self.written_file(key)?.attributes()
     }
 
     /// fsync(2), or fdatasync(2) when `data_only`, of a file that is written; `None` when it is not.
@@ -193,13 +187,17 @@ impl PageCache {
         let mut state = written.as_ref().map(|written| written.state());
         let stamp = change()?;
         ftruncate(&writable, size)?;
-        written::set_times(&filled.descriptor, stamp.modified)?;
-        match &mut state {
-            Some(state) => {
+        match (&written, &mut state) {
+            (Some(written), Some(state)) => {
                 state.resized(size);
-                state.set_modified(stamp.modified);
+                written.set_modified(state, stamp.modified)?;
+                // The module knows what the change made of the mode.
+                written.mode_set();
             }
-            None => filled.stamp = stamp,
+            _ => {
+                written::set_times(&filled.descriptor, stamp.modified)?;
+                filled.stamp = stamp;
+            }
         }
         Self::charge(filled);
         Ok(())
@@ -220,14 +218,14 @@ impl PageCache {
         };
         let mut state = written.state();
         let modified = change()?;
-        written::set_times(&written.descriptor, modified)?;
-        state.set_modified(modified);
-        Ok(())
+        written.set_modified(&mut state, modified)
     }
 
-    /// The mode of a file changed: one that is written may be run, or may not any more.
-    pub(crate) fn set_executable(&self, key: FileKey, is_executable: bool) {
+    /// The mode of a file was set: one that is written may be run, or may not any more, and has the set-id bits it was
+    /// given.
+    pub(crate) fn mode_set(&self, key: FileKey, is_executable: bool) {
         if let Some(written) = self.written_file(key) {
+            written.mode_set();
             let mode = match is_executable {
                 true => Mode::RUSR | Mode::WUSR | Mode::XUSR,
                 false => Mode::RUSR | Mode::WUSR,

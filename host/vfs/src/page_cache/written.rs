@@ -57,11 +57,17 @@ pub(crate) trait ContentSink: Send + Sync {
     /// Those of the module: `ENOSPC`, `EDQUOT`.
     fn reserve(&self, offset: u64, length: u64) -> Result<(), Errno>;
 
-    /// Sets the time of the last change of the contents.
+    /// Sets the times of the last change of the contents and of the inode. `drops_set_ids`: somebody wrote
+    /// after the mode was set, so the set-id bits go.
     ///
     /// # Errors
     /// Those of the module.
-    fn set_modified(&self, time: Timestamp) -> Result<(), Errno>;
+    fn set_times(
+        &self,
+        modified: Timestamp,
+        changed: Timestamp,
+        drops_set_ids: bool,
+    ) -> Result<(), Errno>;
 
     /// Makes durable what was written.
     ///
@@ -195,7 +201,7 @@ impl State {
     }
 
     /// The module has this time.
-    pub(super) fn set_modified(&mut self, time: Timestamp) {
+    fn set_modified(&mut self, time: Timestamp) {
         self.module_modified = time;
         self.is_time_set = true;
         self.seen = None;
@@ -217,6 +223,8 @@ pub(crate) struct WrittenFile {
     is_prompt: AtomicBool,
     /// How often it was opened for writing.
     opens: AtomicU64,
+    /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
+    mode_set_at: Mutex<Timestamp>,
     state: Mutex<State>,
 }
 
@@ -250,6 +258,7 @@ impl WrittenFile {
             is_mappable: AtomicBool::new(false),
             is_prompt: AtomicBool::new(false),
             opens: AtomicU64::new(0),
+            mode_set_at: Mutex::new(seen.modified),
             state: Mutex::new(State {
                 table,
                 module_size: seen.size,
@@ -274,6 +283,36 @@ impl WrittenFile {
         if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
             self.is_prompt.store(true, Ordering::Release);
         }
+    }
+
+    /// Size and times as they are, and whether somebody wrote after the mode was set.
+    pub(super) fn attributes(&self) -> Option<(Attributes, bool)> {
+        let attributes = Attributes::from_stat(&fstat(&self.descriptor).ok()?);
+        let drops_set_ids = attributes.modified != *self.mode_set_at.lock();
+        Some((attributes, drops_set_ids))
+    }
+
+    /// The mode was set.
+    pub(super) fn mode_set(&self) {
+        if let Ok(stat) = fstat(&self.descriptor) {
+            *self.mode_set_at.lock() = Seen::of(&stat).modified;
+        }
+    }
+
+    /// The module has this time of the last change: the backing file gets it as well.
+    ///
+    /// # Errors
+    /// Those of futimens(2).
+    pub(super) fn set_modified(&self, state: &mut State, time: Timestamp) -> Result<(), Errno> {
+        let before = Seen::of(&fstat(&self.descriptor)?).modified;
+        set_times(&self.descriptor, time)?;
+        let mut mode_set_at = self.mode_set_at.lock();
+        if *mode_set_at == before {
+            *mode_set_at = time;
+        }
+        drop(mode_set_at);
+        state.set_modified(time);
+        Ok(())
     }
 
     /// How often it was opened for writing.
@@ -425,7 +464,9 @@ impl WrittenFile {
             set_times(&self.descriptor, modified)?;
         }
         if has_changed || modified != state.module_modified {
-            self.sink.set_modified(modified)?;
+            let drops_set_ids = before.modified != *self.mode_set_at.lock();
+            self.sink
+                .set_times(modified, before.changed, drops_set_ids)?;
             state.module_modified = modified;
         }
         state.is_time_set = false;
