@@ -7,7 +7,7 @@
 image=${PROGRAMS_IMAGE:-$FIXTURES/ext4.img}
 only=${1:-}
 point=$WORK/mnt
-GIT_OPTIONAL_LOCKS=0 # git status must not write its index into the source tree
+GIT_OPTIONAL_LOCKS=0 # git must not write to the source tree; see also GIT_INDEX_FILE below
 GIT_PAGER=cat
 PYTHONDONTWRITEBYTECODE=1
 export GIT_OPTIONAL_LOCKS GIT_PAGER PYTHONDONTWRITEBYTECODE
@@ -71,7 +71,7 @@ both 'grep -r' 'grep -r needle files work/c-project | sort | cksum; grep -rlz "j
 both 'tar, and back' 'tar -C work -cf "$OUT/a.tar" --sort=name . && tar -tvf "$OUT/a.tar" --numeric-owner | cksum; mkdir "$OUT/x" && tar -C "$OUT/x" -xf "$OUT/a.tar" &&
 	diff -r --no-dereference work "$OUT/x" && echo equal; tar -cf - big/300m | cksum'
 both 'rsync' 'rsync -aHX files/d00 links names xattrs/several "$OUT/" && rsync -aHXni --checksum files/d00 links names xattrs/several "$OUT/"; cd "$OUT" && find . | sort | cksum; getfattr -d several'
-both 'git status, log, fsck, grep, diff, blame' 'cd work/repository && git status && git log --stat --decorate && git fsck --full --strict 2>&1 &&
+both 'git status, log, fsck, grep, diff, blame' 'cd work/repository && cp .git/index "$OUT/index" && export GIT_INDEX_FILE="$OUT/index" && git status && git log --stat --decorate && git fsck --full --strict 2>&1 &&
 	git grep -c needle | tail; git diff; git blame HEAD -- counter.txt; git show v1 | head; git ls-files -s | cksum; git archive HEAD | cksum; git rev-list --objects --all | wc -l'
 both 'git clone' 'git clone -q --no-hardlinks work/repository "$OUT/c" && git -C "$OUT/c" log --oneline && git -C "$OUT/c" status --short && diff -r work/repository "$OUT/c" -x .git'
 both 'sqlite3, read-only' 'sqlite3 -readonly work/database/test.sqlite3 "pragma integrity_check; select count(*), sum(k) from t; select * from t where v=\"value 77\" order by k limit 5;

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::command::{at, command, output, run};
 use crate::{Result, project, setup, tree, user};
 
-/// Everything that the tree and the images follow from; their version is its hash.
+/// Everything that the tree and the images follow from; their version is a hash of it and of the test user's ids.
 const SOURCES: [&str; 14] = [
     include_str!("images.rs"),
     include_str!("prng.rs"),

@@ -4,7 +4,9 @@
 //! A cached block remembers for which owner its structure has been checked, so that each check costs
 //! once per stay in the cache.
 //!
-//! Lock: `cache` is a leaf and is never held while the source is read.
+//! A changed block lives in `changes` until it is home; it hides what the cache has for it.
+//!
+//! Locks: `cache` and `changes` are leaves and are never held while the source is read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::cache::ClockCache;
+use crate::changes::Changes;
 use crate::device::Device;
 use crate::error::{Error, Place, Problem, Result};
 
@@ -28,6 +31,13 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    pub(crate) fn new(data: Box<[u8]>) -> Self {
+        Self {
+            data,
+            checked: AtomicU64::new(0),
+        }
+    }
+
     pub(crate) fn data(&self) -> &[u8] {
         &self.data
     }
@@ -81,6 +91,8 @@ pub(crate) struct Blocks {
     count: u64,
     overlay: Overlay,
     cache: Mutex<ClockCache<u64, Arc<Block>>>,
+    /// Blocks that were changed and are not home yet; always empty on read-only mounts.
+    pub(crate) changes: Changes,
 }
 
 impl Blocks {
@@ -92,6 +104,7 @@ impl Blocks {
             count,
             overlay: Overlay::new(),
             cache,
+            changes: Changes::default(),
         }
     }
 
@@ -102,6 +115,12 @@ impl Blocks {
             cache: Mutex::new(ClockCache::new(CACHE_BYTES)),
             ..self
         }
+    }
+
+    /// Takes another overlay, and forgets what was cached before.
+    pub(crate) fn set_overlay(&mut self, overlay: Overlay) {
+        self.overlay = overlay;
+        self.cache = Mutex::new(ClockCache::new(CACHE_BYTES));
     }
 
     /// The same blocks with a count that became known later (a journal may hold a newer superblock).
@@ -124,6 +143,9 @@ impl Blocks {
     /// A metadata block; `wanted` blocks from there on are likely to be asked for next, so that a miss
     /// brings them in by the same read of the source.
     pub(crate) fn get_ahead(&self, number: u64, wanted: u64) -> Result<Arc<Block>> {
+        if let Some(block) = self.changes.get(number) {
+            return Ok(block);
+        }
         if let Some(block) = self.cache.lock().get(&number) {
             return Ok(block);
         }
@@ -138,12 +160,81 @@ impl Blocks {
         Ok(self.keep(number, data))
     }
 
+    /// Changes a metadata block, which becomes part of the running transaction.
+    ///
+    /// # Errors
+    /// As [`Blocks::get`].
+    pub(crate) fn edit<T>(&self, number: u64, change: impl FnOnce(&mut [u8]) -> T) -> Result<T> {
+        let before = self.get(number)?;
+        let mut data: Box<[u8]> = before.data().into();
+        drop(before);
+        let answer = change(&mut data);
+        self.changes.put(number, Arc::new(Block::new(data)));
+        Ok(answer)
+    }
+
+    /// Gives a metadata block new content, whatever it held before.
+    ///
+    /// # Errors
+    /// Corrupt when there is no such block.
+    pub(crate) fn replace(&self, number: u64, data: Box<[u8]>) -> Result<()> {
+        if number >= self.count || data.len() != self.block_size {
+            let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
+            return Err(Error::Corrupt(Problem::new(Place::Block(number), detail)));
+        }
+        self.changes.put(number, Arc::new(Block::new(data)));
+        Ok(())
+    }
+
+    /// The block is not metadata any more: its changes must not reach the image, nor the cache a reader.
+    pub(crate) fn release(&self, number: u64) {
+        self.changes.release(number);
+        self.cache.lock().remove(&number);
+    }
+
+    /// A changed block has reached its home and goes back to the cache.
+    pub(crate) fn came_home(&self, number: u64, block: Arc<Block>) {
+        let weight = block.data().len();
+        self.cache.lock().insert(number, block, weight);
+    }
+
+    /// Writes straight to the image: file data, the log, and blocks that go home.
+    ///
+    /// # Errors
+    /// Unreadable (EIO, with the source's words) when the source fails.
+    pub(crate) fn write_raw(&self, first: u64, skip: u64, data: &[u8]) -> Result<()> {
+        let at = first
+            .checked_mul(self.block_size as u64)
+            .and_then(|at| at.checked_add(skip))
+            .filter(|_| first < self.count);
+        let Some(at) = at else {
+            let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
+            return Err(Error::Corrupt(Problem::new(Place::Block(first), detail)));
+        };
+        self.device.write_all_at(data, at).map_err(|error| {
+            Error::Unreadable(Problem::new(
+                Place::Block(first),
+                format!("cannot be written: {error}"),
+            ))
+        })
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// Unreadable (EIO) when the source fails.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.device.flush().map_err(|error| {
+            Error::Unreadable(Problem::new(
+                Place::Superblock,
+                format!("the image cannot be flushed: {error}"),
+            ))
+        })
+    }
+
     fn keep(&self, number: u64, data: Box<[u8]>) -> Arc<Block> {
         let weight = data.len();
-        let block = Arc::new(Block {
-            data,
-            checked: AtomicU64::new(0),
-        });
+        let block = Arc::new(Block::new(data));
         let mut cache = self.cache.lock();
         if let Some(present) = cache.get(&number) {
             return present;

@@ -52,6 +52,29 @@ pub(crate) fn span(bytes: &[u8], from: usize, to: usize) -> &[u8] {
     bytes.get(from..to).unwrap_or(&[])
 }
 
+/// Copies `data` to `bytes[at..]`, as far as there is room.
+pub(crate) fn put(bytes: &mut [u8], at: usize, data: &[u8]) {
+    let room = bytes.get_mut(at..).unwrap_or(&mut []);
+    for (to, from) in room.iter_mut().zip(data) {
+        *to = *from;
+    }
+}
+
+/// Stores a little-endian 16-bit integer; nothing happens beyond the end.
+pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
+    put(bytes, at, &value.to_le_bytes());
+}
+
+/// Stores a little-endian 32-bit integer; nothing happens beyond the end.
+pub(crate) fn put32(bytes: &mut [u8], at: usize, value: u32) {
+    put(bytes, at, &value.to_le_bytes());
+}
+
+/// Stores a big-endian 32-bit integer.
+pub(crate) fn put_be32(bytes: &mut [u8], at: usize, value: u32) {
+    put(bytes, at, &value.to_be_bytes());
+}
+
 /// Joins the two halves of a number that was widened in a later revision.
 pub(crate) fn join(low: u32, high: u32) -> u64 {
     u64::from(low) | (u64::from(high) << 32)

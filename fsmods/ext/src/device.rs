@@ -47,4 +47,26 @@ impl Device {
         }
         self.source.read_at(place, buf)
     }
+
+    /// Writes `data` at byte `at`.
+    ///
+    /// # Errors
+    /// The source's own, or ENOSPC beyond the image's end.
+    pub(crate) fn write_all_at(&self, data: &[u8], at: u64) -> io::Result<()> {
+        let out = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let end = at.checked_add(data.len() as u64).ok_or_else(out)?;
+        let place = at.checked_add(self.offset).ok_or_else(out)?;
+        if end > self.size {
+            return Err(out());
+        }
+        self.source.write_at(place, data)
+    }
+
+    /// Makes earlier writes durable.
+    ///
+    /// # Errors
+    /// The source's own.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.source.flush()
+    }
 }

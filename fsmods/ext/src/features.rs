@@ -17,7 +17,8 @@ pub(crate) const INCOMPAT_META_BG: u32 = 0x10;
 pub(crate) const INCOMPAT_EXTENTS: u32 = 0x40;
 /// INCOMPAT: 64-bit block numbers and wide group descriptors.
 pub(crate) const INCOMPAT_64BIT: u32 = 0x80;
-const INCOMPAT_MMP: u32 = 0x100;
+/// INCOMPAT: several hosts keep each other from mounting.
+pub(crate) const INCOMPAT_MMP: u32 = 0x100;
 const INCOMPAT_FLEX_BG: u32 = 0x200;
 /// INCOMPAT: large xattr values live in inodes of their own.
 pub(crate) const INCOMPAT_EA_INODE: u32 = 0x400;
@@ -43,7 +44,8 @@ const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE
 
 /// RO_COMPAT: backups only in groups that are powers of 3, 5 and 7.
 pub(crate) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
-const RO_COMPAT_LARGE_FILE: u32 = 0x2;
+/// RO_COMPAT: a file is 2 GiB long or longer.
+pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 const RO_COMPAT_BTREE_DIR: u32 = 0x4;
 /// RO_COMPAT: 48-bit i_blocks.
 pub(crate) const RO_COMPAT_HUGE_FILE: u32 = 0x8;

@@ -1,198 +1,95 @@
-//! The `Filesystem` operations on a [`Volume`]: reading ones answer from it, writing ones with EROFS.
+//! The `Filesystem` operations on a [`Volume`]; on read-only mounts the writing ones answer EROFS.
 //!
 //! Node ids are inode numbers, except that the host knows the root as 1 and ext as 2: node 1 means inode
 //! 2, and so does node 2 (inode 1, the list of bad blocks, has no name). Attributes and listings carry
 //! the inode numbers that the kernel's ext4 shows.
 //!
-//! No operation keeps state: file handles are 0 and lookups are not counted.
+//! File handles are 0. On writable mounts open directories have one (a listing shows the names of when it was
+//! begun), and the host's references are counted: an inode without names lives as long as one is out.
 
 use std::ffi::OsStr;
-use std::ops::ControlFlow;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use fuse_compat::{
-    BlockSource, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
-    Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags, LockOwner, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem,
+    FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
 };
 
 use crate::data::Seek;
-use crate::error::{Error, MountError, Result};
-use crate::geometry::ROOT_INODE;
-use crate::inode::{Inode, Kind, Time};
-use crate::report::Sink;
-use crate::volume::Volume;
-
-/// Nothing changes: what was said stays true. (A year; the host adds it to its clock.)
-const TTL: Duration = Duration::from_secs(365 * 86_400);
-const MAX_NAME_BYTES: u32 = 255;
-/// ioctl_iflags(2) and ioctl `FS_IOC_GETVERSION`.
-const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
-const FS_IOC_GETVERSION: u32 = 0x8008_7601;
-/// The flags that the kernel's ext4 shows.
-const VISIBLE_FLAGS: u32 = 0x725b_dfff;
-
-/// A mounted image as a module of the host.
-pub struct Ext {
-    volume: Volume,
-}
-
-impl Ext {
-    /// Mounts an image, see [`Volume::open`].
-    ///
-    /// # Errors
-    /// See [`MountError`].
-    pub fn open(
-        source: Arc<dyn BlockSource>,
-        options: &str,
-        log: Sink,
-    ) -> std::result::Result<Self, MountError> {
-        Ok(Self {
-            volume: Volume::open(source, options, log)?,
-        })
-    }
-
-    /// The engine below.
-    pub fn volume(&self) -> &Volume {
-        &self.volume
-    }
-
-    fn node(&self, node: INodeNo) -> Result<Arc<Inode>> {
-        match u32::try_from(node.0) {
-            Ok(1) => self.volume.inode(ROOT_INODE),
-            Ok(number) => self.volume.inode(number),
-            Err(_) => Err(Error::Refused(libc::ESTALE)),
-        }
-    }
-
-    /// Logs the fault behind an error and turns it into its errno.
-    fn errno(&self, error: Error) -> Errno {
-        Errno::from_i32(self.volume.told(error).errno())
-    }
-
-    fn attributes(&self, inode: &Inode) -> FileAttr {
-        FileAttr {
-            ino: INodeNo(u64::from(inode.number)),
-            size: inode.size,
-            blocks: inode.sectors,
-            atime: system_time(inode.accessed),
-            mtime: system_time(inode.modified),
-            ctime: system_time(inode.changed),
-            crtime: inode.created.map_or(UNIX_EPOCH, system_time),
-            kind: file_type(inode.kind),
-            perm: inode.mode & 0o7777,
-            nlink: u32::from(inode.links),
-            uid: inode.uid,
-            gid: inode.gid,
-            rdev: inode.device(),
-            blksize: self.volume.block_size(),
-            flags: inode.flags & VISIBLE_FLAGS,
-        }
-    }
-
-    /// Lists a directory for a reply; `add` answers true when the entry did not fit. The errno, if any,
-    /// is for the call after the last entry: what can be read is listed first.
-    fn list(
-        &self,
-        node: INodeNo,
-        offset: u64,
-        add: &mut dyn FnMut(&crate::dir::Entry<'_>) -> bool,
-    ) -> Result<()> {
-        let directory = self.node(node)?;
-        let mut has_entries = false;
-        let mut is_full = false;
-        self.volume.list(&directory, offset, &mut |entry| {
-            is_full = add(&entry);
-            if is_full {
-                return ControlFlow::Break(());
-            }
-            has_entries = true;
-            ControlFlow::Continue(())
-        })?;
-        match has_entries || is_full {
-            true => Ok(()),
-            false => self.volume.fail_if_damaged(&directory),
-        }
-    }
-
-    fn xattr_reply(&self, answer: Result<Vec<u8>>, size: u32, reply: ReplyXattr) {
-        match answer {
-            Ok(value) => match (size, u32::try_from(value.len())) {
-                (0, Ok(length)) => reply.size(length),
-                (_, Ok(length)) if length <= size => reply.data(&value),
-                (0, Err(_)) => reply.error(Errno::E2BIG),
-                _ => reply.error(Errno::ERANGE),
-            },
-            Err(error) => reply.error(self.errno(error)),
-        }
-    }
-}
-
-fn system_time(time: Time) -> SystemTime {
-    fuse_compat::time::system_time(time.seconds, time.nanoseconds)
-}
-
-fn file_type(kind: Kind) -> FileType {
-    match kind {
-        Kind::Regular => FileType::RegularFile,
-        Kind::Directory => FileType::Directory,
-        Kind::Symlink => FileType::Symlink,
-        Kind::CharacterDevice => FileType::CharDevice,
-        Kind::BlockDevice => FileType::BlockDevice,
-        Kind::Fifo => FileType::NamedPipe,
-        Kind::Socket => FileType::Socket,
-    }
-}
-
-/// "There is no such name", in the form that may be cached.
-fn no_such_name() -> FileAttr {
-    FileAttr {
-        ino: INodeNo(0),
-        size: 0,
-        blocks: 0,
-        atime: UNIX_EPOCH,
-        mtime: UNIX_EPOCH,
-        ctime: UNIX_EPOCH,
-        crtime: UNIX_EPOCH,
-        kind: FileType::RegularFile,
-        perm: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 0,
-        flags: 0,
-    }
-}
+use crate::error::Error;
+use crate::ext::{
+    Ext, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, MAX_NAME_BYTES, TTL, VISIBLE_FLAGS, file_type, host,
+    no_such_name, node_of, reply_empty,
+};
+use crate::inode::Kind;
+use crate::write::attributes::Change;
+use crate::write::create::{New, Permissions};
+use crate::write::rename::{At, Flags};
+use crate::write::{self};
 
 impl Filesystem for Ext {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // The umask is applied here, because a default ACL takes its place. A host that offers less is fine.
+        let _not_offered = config.add_capabilities(InitFlags::FUSE_DONT_MASK);
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        if let Err(error) = self.change(&host(), |op| op.unmount())
+            && self.writer.is_some()
+        {
+            self.volume
+                .reporter
+                .note(&format!("the image could not be left clean: {error}"));
+        }
+        self.writer = None;
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        if self.writer.is_none() {
+            return;
+        }
+        let _reported = self.change(&host(), |op| {
+            let number = self.number(ino)?;
+            op.forget(number, nlookup)
+        });
+    }
+
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let guard = self.reading();
         let found = self
             .node(parent)
             .and_then(|parent| self.volume.lookup(&parent, name.as_bytes()));
         match found {
             Ok(Some(inode)) => {
-                let generation = Generation(u64::from(inode.generation));
-                reply.entry(&TTL, &self.attributes(&inode), generation);
+                // Before any writer can come: the inode must not go in between.
+                if let Some(writer) = &guard {
+                    writer.refer(inode.number);
+                }
+                self.reply_made(Ok(inode), reply);
             }
+            Ok(None) if self.writer.is_some() => reply.error(Errno::ENOENT),
             Ok(None) => reply.entry(&TTL, &no_such_name(), Generation(0)),
             Err(error) => reply.error(self.errno(error)),
         }
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _guard = self.reading();
         match self.node(ino) {
-            Ok(inode) => reply.attr(&TTL, &self.attributes(&inode)),
+            Ok(inode) => reply.attr(&self.ttls().0, &self.attributes(&inode)),
             Err(error) => reply.error(self.errno(error)),
         }
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        let _guard = self.reading();
         match self
             .node(ino)
             .and_then(|inode| self.volume.read_link(&inode))
@@ -203,9 +100,10 @@ impl Filesystem for Ext {
     }
 
     fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        if flags.0 & libc::O_ACCMODE != libc::O_RDONLY {
+        if flags.0 & libc::O_ACCMODE != libc::O_RDONLY && self.writer.is_none() {
             return reply.error(Errno::EROFS);
         }
+        let _guard = self.reading();
         match self.node(ino) {
             Ok(_) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
             Err(error) => reply.error(self.errno(error)),
@@ -223,6 +121,7 @@ impl Filesystem for Ext {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _guard = self.reading();
         let answer = self.node(ino).and_then(|inode| {
             if inode.kind == Kind::Directory {
                 return Err(Error::Refused(libc::EISDIR));
@@ -240,8 +139,14 @@ impl Filesystem for Ext {
     }
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _guard = self.reading();
         match self.node(ino) {
             Ok(inode) if inode.kind != Kind::Directory => reply.error(Errno::ENOTDIR),
+            Ok(_) if self.writer.is_some() => {
+                let mut listings = self.listings.lock();
+                listings.last = listings.last.saturating_add(1);
+                reply.opened(FileHandle(listings.last), FopenFlags::empty());
+            }
             Ok(_) => {
                 let flags = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR;
                 reply.opened(FileHandle(0), flags);
@@ -254,11 +159,12 @@ impl Filesystem for Ext {
         &self,
         _req: &Request,
         ino: INodeNo,
-        _fh: FileHandle,
+        fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let result = self.list(ino, offset, &mut |entry| {
+        let _guard = self.reading();
+        let result = self.list(ino, offset, fh, &mut |entry| {
             let known = entry.kind.map(file_type);
             let kind = known.unwrap_or_else(|| match self.volume.inode(entry.inode) {
                 Ok(inode) => file_type(inode.kind),
@@ -281,24 +187,29 @@ impl Filesystem for Ext {
         &self,
         _req: &Request,
         ino: INodeNo,
-        _fh: FileHandle,
+        fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let result = self.list(ino, offset, &mut |entry| {
+        let guard = self.reading();
+        let (attr_ttl, _) = self.ttls();
+        let result = self.list(ino, offset, fh, &mut |entry| {
             let name = OsStr::from_bytes(entry.name);
             let number = INodeNo(u64::from(entry.inode));
             match self.volume.named_inode(entry.inode) {
                 Ok(inode) => {
                     let generation = Generation(u64::from(inode.generation));
-                    reply.add(
-                        number,
-                        entry.next,
-                        name,
-                        &TTL,
-                        &self.attributes(&inode),
-                        generation,
-                    )
+                    let attributes = self.attributes(&inode);
+                    let is_full =
+                        reply.add(number, entry.next, name, &attr_ttl, &attributes, generation);
+                    if !is_full
+                        && entry.name != b"."
+                        && entry.name != b".."
+                        && let Some(writer) = &guard
+                    {
+                        writer.refer(entry.inode);
+                    }
+                    is_full
                 }
                 Err(error) => {
                     // A name without attributes (inode 0 there): a lookup will say what is wrong.
@@ -326,7 +237,7 @@ impl Filesystem for Ext {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let figures = self.volume.statistics();
+        let figures = self.statistics();
         reply.statfs(
             figures.blocks,
             figures.free_blocks,
@@ -340,6 +251,7 @@ impl Filesystem for Ext {
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let _guard = self.reading();
         let answer = self
             .node(ino)
             .and_then(|inode| self.volume.xattr(&inode, name.as_bytes()));
@@ -347,6 +259,7 @@ impl Filesystem for Ext {
     }
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let _guard = self.reading();
         let answer = self
             .node(ino)
             .and_then(|inode| self.volume.list_xattrs(&inode));
@@ -367,6 +280,7 @@ impl Filesystem for Ext {
             libc::SEEK_HOLE => Seek::Hole,
             _ => return reply.error(Errno::EINVAL),
         };
+        let _guard = self.reading();
         let answer = self.node(ino).and_then(|inode| {
             let offset = u64::try_from(offset).map_err(|_| Error::Refused(libc::ENXIO))?;
             self.volume.seek(&inode, offset, what)
@@ -389,6 +303,7 @@ impl Filesystem for Ext {
         _out_size: u32,
         reply: ReplyIoctl,
     ) {
+        let _guard = self.reading();
         match (cmd, self.node(ino)) {
             (FS_IOC_GETFLAGS, Ok(inode)) => {
                 reply.ioctl(0, &(inode.flags & VISIBLE_FLAGS).to_ne_bytes())
@@ -422,7 +337,7 @@ impl Filesystem for Ext {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        reply_empty(self.sync(), reply);
     }
 
     fn fsyncdir(
@@ -433,183 +348,291 @@ impl Filesystem for Ext {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        reply_empty(self.sync(), reply);
     }
 
-    // Everything below would write.
-
-    fn setattr(
+    fn releasedir(
         &self,
         _req: &Request,
         _ino: INodeNo,
-        _mode: Option<u32>,
-        _uid: Option<u32>,
-        _gid: Option<u32>,
-        _size: Option<u64>,
-        _atime: Option<TimeOrNow>,
-        _mtime: Option<TimeOrNow>,
-        _ctime: Option<SystemTime>,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.listings.lock().open.remove(&fh.0);
+        reply.ok();
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        ctime: Option<SystemTime>,
         _fh: Option<FileHandle>,
-        _crtime: Option<SystemTime>,
+        crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(Errno::EROFS);
+        let given = |time: Option<TimeOrNow>| {
+            time.map(|time| match time {
+                TimeOrNow::SpecificTime(time) => write::time(time),
+                TimeOrNow::Now => write::now(),
+            })
+        };
+        let change = Change {
+            mode,
+            uid,
+            gid,
+            size,
+            accessed: given(atime),
+            modified: given(mtime),
+            changed: ctime.map(write::time),
+            created: crtime.map(write::time),
+        };
+        let changed = self.change(req, |op| {
+            let number = self.number(ino)?;
+            op.set_attributes(number, change)?;
+            self.volume.inode(number)
+        });
+        match changed {
+            Ok(inode) => reply.attr(&self.ttls().0, &self.attributes(&inode)),
+            Err(error) => reply.error(error),
+        }
     }
 
     fn mknod(
         &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
-        _rdev: u32,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        rdev: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(Errno::EROFS);
+        let permissions = Permissions { mode, umask };
+        let made =
+            node_of(mode, rdev).and_then(|new| self.made(req, parent, name, new, permissions));
+        self.reply_made(made, reply);
     }
 
     fn mkdir(
         &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn unlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn rmdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+        // mkdir(2) takes the permission and sticky bits only; set-group-id comes from the parent.
+        let permissions = Permissions {
+            mode: mode & 0o1777,
+            umask,
+        };
+        let made = self.made(req, parent, name, New::Directory, permissions);
+        self.reply_made(made, reply);
     }
 
     fn symlink(
         &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _link_name: &OsStr,
-        _target: &Path,
+        req: &Request,
+        parent: INodeNo,
+        link_name: &OsStr,
+        target: &Path,
         reply: ReplyEntry,
     ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn rename(
-        &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _newparent: INodeNo,
-        _newname: &OsStr,
-        _flags: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn link(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _newparent: INodeNo,
-        _newname: &OsStr,
-        reply: ReplyEntry,
-    ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn write(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _offset: u64,
-        _data: &[u8],
-        _write_flags: WriteFlags,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn setxattr(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _name: &OsStr,
-        _value: &[u8],
-        _flags: i32,
-        _position: u32,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn removexattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+        let new = New::Symlink(target.as_os_str().as_bytes());
+        let permissions = Permissions {
+            mode: 0o777,
+            umask: 0,
+        };
+        let made = self.made(req, parent, link_name, new, permissions);
+        self.reply_made(made, reply);
     }
 
     fn create(
         &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn fallocate(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _offset: u64,
-        _length: u64,
-        _mode: i32,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn copy_file_range(
-        &self,
-        _req: &Request,
-        _ino_in: INodeNo,
-        _fh_in: FileHandle,
-        _offset_in: u64,
-        _ino_out: INodeNo,
-        _fh_out: FileHandle,
-        _offset_out: u64,
-        _len: u64,
-        _flags: CopyFileRangeFlags,
-        reply: ReplyWrite,
-    ) {
-        reply.error(Errno::EROFS);
+        let made = self.made(req, parent, name, New::Regular, Permissions { mode, umask });
+        self.reply_created(made, reply);
     }
 
     fn tmpfile(
         &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _mode: u32,
-        _umask: u32,
+        req: &Request,
+        parent: INodeNo,
+        mode: u32,
+        umask: u32,
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.error(Errno::EROFS);
+        let made = self.change(req, |op| {
+            let parent = self.number(parent)?;
+            let number = op.create_unnamed(parent, Permissions { mode, umask })?;
+            op.writer.refer(number);
+            self.volume.inode(number)
+        });
+        self.reply_created(made, reply);
+    }
+
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let result = self.change(req, |op| op.unlink(self.number(parent)?, name.as_bytes()));
+        reply_empty(result, reply);
+    }
+
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let result = self.change(req, |op| op.rmdir(self.number(parent)?, name.as_bytes()));
+        reply_empty(result, reply);
+    }
+
+    fn rename(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let known = RenameFlags::RENAME_NOREPLACE
+            | RenameFlags::RENAME_EXCHANGE
+            | RenameFlags::RENAME_WHITEOUT;
+        if !known.contains(flags) {
+            return reply.error(Errno::EINVAL);
+        }
+        let flags = Flags {
+            keeps_existing: flags.contains(RenameFlags::RENAME_NOREPLACE),
+            exchanges: flags.contains(RenameFlags::RENAME_EXCHANGE),
+            leaves_whiteout: flags.contains(RenameFlags::RENAME_WHITEOUT),
+        };
+        let result = self.change(req, |op| {
+            let from = At {
+                parent: self.number(parent)?,
+                name: name.as_bytes(),
+            };
+            let to = At {
+                parent: self.number(newparent)?,
+                name: newname.as_bytes(),
+            };
+            op.rename(from, to, flags)
+        });
+        reply_empty(result, reply);
+    }
+
+    fn link(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        let linked = self.change(req, |op| {
+            let number = self.number(ino)?;
+            op.link(number, self.number(newparent)?, newname.as_bytes())?;
+            op.writer.refer(number);
+            self.volume.inode(number)
+        });
+        self.reply_made(linked, reply);
+    }
+
+    fn write(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let kills_ids = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let written = self.change(req, |op| {
+            op.write(self.number(ino)?, offset, data, kills_ids)
+        });
+        match written {
+            Ok(count) => reply.written(u32::try_from(count).unwrap_or(u32::MAX)),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn setxattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let result = self.change(req, |op| {
+            op.set_xattr(self.number(ino)?, name.as_bytes(), value, flags)
+        });
+        reply_empty(result, reply);
+    }
+
+    fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let result = self.change(req, |op| {
+            op.remove_xattr(self.number(ino)?, name.as_bytes())
+        });
+        reply_empty(result, reply);
+    }
+
+    fn fallocate(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let result = self.change(req, |op| {
+            op.fallocate(self.number(ino)?, offset, length, mode)
+        });
+        reply_empty(result, reply);
+    }
+
+    fn copy_file_range(
+        &self,
+        req: &Request,
+        ino_in: INodeNo,
+        _fh_in: FileHandle,
+        offset_in: u64,
+        ino_out: INodeNo,
+        _fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        if !flags.is_empty() {
+            return reply.error(Errno::EINVAL);
+        }
+        match self.copy(req, (ino_in, offset_in), (ino_out, offset_out), len) {
+            Ok(count) => reply.written(u32::try_from(count).unwrap_or(u32::MAX)),
+            Err(error) => reply.error(error),
+        }
     }
 }

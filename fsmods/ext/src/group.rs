@@ -48,7 +48,7 @@ pub(crate) fn descriptor(blocks: &Blocks, geometry: &Geometry, group: u32) -> Re
 }
 
 /// The checksum a descriptor should have; `None` when the file system has none.
-fn checksum(geometry: &Geometry, group: u32, bytes: &[u8]) -> Option<u16> {
+pub(crate) fn checksum(geometry: &Geometry, group: u32, bytes: &[u8]) -> Option<u16> {
     let before = span(bytes, 0, CHECKSUM_AT);
     let after = span(bytes, CHECKSUM_AT + 2, bytes.len());
     let number = group.to_le_bytes();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::bytes::{join, le32, span};
+use crate::bytes::{join, le16, le32, put16, span};
 use crate::crc::crc32c;
 use crate::error::{Error, Place, Problem, Result, bad_inode};
 use crate::features::{INCOMPAT_INLINE_DATA, INCOMPAT_LARGEDIR, RO_COMPAT_HUGE_FILE};
@@ -140,12 +140,23 @@ impl Inode {
     /// # Errors
     /// Corrupt: wrong checksum, impossible sizes, unknown type.
     pub(crate) fn new(geometry: &Geometry, number: u32, bytes: &[u8]) -> Result<Arc<Self>> {
+        Self::build(geometry, number, bytes, geometry.has_checksums())
+    }
+
+    /// The same for bytes whose checksum is not up to date.
+    ///
+    /// # Errors
+    /// As [`Inode::new`].
+    pub(crate) fn unverified(geometry: &Geometry, number: u32, bytes: &[u8]) -> Result<Arc<Self>> {
+        Self::build(geometry, number, bytes, false)
+    }
+
+    fn build(geometry: &Geometry, number: u32, bytes: &[u8], has_sum: bool) -> Result<Arc<Self>> {
         let Some(raw) = RawInode::parse(bytes) else {
             return bad_inode(number, "is cut off");
         };
-        let seed = crc32c(geometry.checksum_seed, &number.to_le_bytes());
-        let checksum_seed = crc32c(seed, &raw.generation.to_le_bytes());
-        if geometry.has_checksums() {
+        let checksum_seed = seed(geometry, number, raw.generation);
+        if has_sum {
             check_checksum(number, &raw, checksum_seed, bytes)?;
         }
         let extra = usize::from(raw.extra_size);
@@ -223,22 +234,48 @@ impl Inode {
     }
 }
 
-fn check_checksum(number: u32, raw: &RawInode, seed: u32, bytes: &[u8]) -> Result<()> {
+/// Where the checksums of an inode and its own blocks start from.
+pub(crate) fn seed(geometry: &Geometry, number: u32, generation: u32) -> u32 {
+    let seed = crc32c(geometry.checksum_seed, &number.to_le_bytes());
+    crc32c(seed, &generation.to_le_bytes())
+}
+
+/// The checksum of an inode's bytes; `has_high` when they have room for its high half.
+fn checksum(seed: u32, bytes: &[u8], has_high: bool) -> u32 {
     let zeros = [0u8; 2];
     let mut crc = crc32c(seed, span(bytes, 0, 0x7c));
     crc = crc32c(crc, &zeros);
     crc = crc32c(crc, span(bytes, 0x7e, OLD_INODE_BYTES));
     if bytes.len() > OLD_INODE_BYTES {
         crc = crc32c(crc, span(bytes, OLD_INODE_BYTES, 0x82));
-        let rest = match raw.checksum_high {
-            Some(_) => {
+        let rest = match has_high {
+            true => {
                 crc = crc32c(crc, &zeros);
                 0x84
             }
-            None => 0x82,
+            false => 0x82,
         };
         crc = crc32c(crc, span(bytes, rest, bytes.len()));
     }
+    crc
+}
+
+/// Puts the checksum into an inode's bytes, if the file system has one.
+pub(crate) fn seal(geometry: &Geometry, seed: u32, bytes: &mut [u8]) {
+    if !geometry.has_checksums() {
+        return;
+    }
+    let extra = usize::from(le16(bytes, 0x80));
+    let has_high = bytes.len() >= 0x84 && OLD_INODE_BYTES.saturating_add(extra) >= 0x84;
+    let sum = checksum(seed, bytes, has_high);
+    put16(bytes, 0x7c, sum as u16);
+    if has_high {
+        put16(bytes, 0x82, (sum >> 16) as u16);
+    }
+}
+
+fn check_checksum(number: u32, raw: &RawInode, seed: u32, bytes: &[u8]) -> Result<()> {
+    let crc = checksum(seed, bytes, raw.checksum_high.is_some());
     let (found, expected) = match raw.checksum_high {
         Some(high) => (u32::from(raw.checksum_low) | u32::from(high) << 16, crc),
         None => (u32::from(raw.checksum_low), crc & 0xffff),

@@ -1,8 +1,8 @@
-//! ext2, ext3 and ext4 images, read-only, in safe Rust.
+//! ext2, ext3 and ext4 images, read and written, in safe Rust.
 //!
 //! An image is any [`fuse_compat::BlockSource`]; [`Ext`] is the `Filesystem` that the host mounts,
-//! [`Volume`] the engine below it. Nothing here writes to the image: an unclean journal is replayed into
-//! an overlay in memory.
+//! [`Volume`] the reading engine below it, `write` what changes an image. A read-only mount writes nothing: an
+//! unclean journal is then replayed into an overlay in memory. A writable one replays it into the image.
 //!
 //! Parsing goes in two levels: `wire` turns bytes into fields and can only fail for lack of bytes; the
 //! modules above decide what is valid, and from then on the rest relies on it. No input makes the driver
@@ -12,14 +12,16 @@
 //! | Module                  | Responsibility                                                  |
 //! |-------------------------|-----------------------------------------------------------------|
 //! | `probe`, `partitions`   | what an image is, before it is mounted                          |
-//! | `fs`                    | the `Filesystem` operations                                     |
-//! | `volume`                | mount, and every operation on inodes                            |
+//! | `ext`, `fs`             | the `Filesystem` operations                                     |
+//! | `volume`                | mount, and every reading operation on inodes                    |
+//! | `write`                 | every writing operation: allocation, maps, directories, commit  |
+//! | `changes`               | changed blocks that are not home yet                            |
 //! | `dir`                   | listing and lookup, hash trees                                  |
 //! | `data`, `inline`        | file content, holes                                             |
 //! | `map`                   | extents and indirect blocks                                     |
 //! | `xattr`, `acl`          | extended attributes                                             |
 //! | `inode`, `group`, `geometry`, `statistics` | validated structures, statfs                 |
-//! | `journal`               | replay in memory                                                |
+//! | `journal`               | replay, commit                                                  |
 //! | `blocks`, `cache`, `device` | block cache, overlay, the seam to the source                |
 //! | `wire`, `bytes`, `crc`  | level one of parsing                                            |
 //! | `report`, `error`       | faults, their log, errnos                                       |
@@ -42,11 +44,13 @@ mod acl;
 mod blocks;
 mod bytes;
 mod cache;
+mod changes;
 mod crc;
 mod data;
 mod device;
 mod dir;
 mod error;
+mod ext;
 mod features;
 mod fs;
 mod geometry;
@@ -62,12 +66,13 @@ mod report;
 mod statistics;
 mod volume;
 mod wire;
+mod write;
 mod xattr;
 
 pub use data::Seek;
 pub use dir::Entry;
 pub use error::{Error, MountError, Place, Problem, Result};
-pub use fs::Ext;
+pub use ext::Ext;
 pub use inode::{Inode, Kind, Time};
 pub use map::{Content, Run};
 pub use probe::{Probe, probe};

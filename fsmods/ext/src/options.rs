@@ -11,13 +11,14 @@ pub(crate) struct Options {
     pub(crate) superblock: Option<u64>,
     /// Don't replay the journal.
     pub(crate) skips_journal: bool,
-    /// Someone asked for a writable mount.
+    /// `ro`: the image must not be written.
+    pub(crate) is_read_only: bool,
+    /// `rw`: someone asked for a writable mount.
     pub(crate) wants_write: bool,
 }
 
 /// Options of ext4(5) and of mount(8) that change nothing for a reader, or that the host deals with.
-const IGNORED: [&str; 51] = [
-    "ro",
+const IGNORED: [&str; 50] = [
     "defaults",
     "default_permissions",
     "allow_other",
@@ -107,7 +108,8 @@ impl Options {
                 Some(_) => return Err(bad()),
                 None => match option {
                     "noload" | "norecovery" => options.skips_journal = true,
-                    "rw" => options.wants_write = true,
+                    "rw" => (options.wants_write, options.is_read_only) = (true, false),
+                    "ro" => (options.wants_write, options.is_read_only) = (false, true),
                     _ if IGNORED.contains(&option) || option.starts_with("x-") => {}
                     _ => return Err(bad()),
                 },
@@ -148,6 +150,7 @@ mod tests {
                 offset: 1 << 20,
                 superblock: Some(0x8001),
                 skips_journal: true,
+                is_read_only: true,
                 wants_write: false
             }
         );

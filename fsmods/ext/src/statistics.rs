@@ -14,6 +14,8 @@ pub struct Statistics {
     pub free_blocks: u64,
     /// Free blocks less those reserved for root and for the kernel's own use.
     pub available_blocks: u64,
+    /// Free blocks that only root, or the kernel for its own use, may take.
+    pub held_back: u64,
     /// Inodes.
     pub inodes: u64,
     /// Free inodes.
@@ -55,6 +57,7 @@ pub(crate) fn compute(blocks: &Blocks, geometry: &Geometry, journal_blocks: u64)
         blocks: geometry.blocks.saturating_sub(overhead),
         free_blocks,
         available_blocks: free_blocks.saturating_sub(geometry.reserved_blocks.saturating_add(kept)),
+        held_back: geometry.reserved_blocks.saturating_add(kept),
         inodes: u64::from(geometry.inodes),
         free_inodes: free_inodes.min(u64::from(geometry.inodes)),
         block_size: u32::try_from(geometry.block_size).unwrap_or(u32::MAX),

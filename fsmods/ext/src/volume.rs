@@ -26,6 +26,7 @@ use crate::options::Options;
 use crate::report::{Reporter, Sink};
 use crate::statistics::{self, Statistics};
 use crate::wire::superblock::{RawSuperblock, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET};
+use crate::write::{Writer, mount};
 use crate::{data, group, inline, journal, xattr};
 
 /// Inodes kept parsed.
@@ -74,7 +75,22 @@ impl Volume {
         options: &str,
         log: Sink,
     ) -> std::result::Result<Self, MountError> {
+        Self::open_as(source, options, log, false).map(|(volume, _)| volume)
+    }
+
+    /// Mounts an image, to be written if that `may` be and is possible; a line in the log says why not.
+    pub(crate) fn open_as(
+        source: Arc<dyn BlockSource>,
+        options: &str,
+        log: Sink,
+        may_write: bool,
+    ) -> std::result::Result<(Self, Option<Writer>), MountError> {
         let options = Options::parse(options)?;
+        let may_write = may_write
+            && !options.is_read_only
+            && !options.skips_journal
+            && options.superblock.is_none()
+            && !source.is_read_only();
         let device = Device::new(source, options.offset).map_err(MountError::Read)?;
         let place = match options.superblock {
             Some(block) => block.saturating_mul(1024),
@@ -91,12 +107,16 @@ impl Volume {
             damaged: Mutex::new(HashSet::new()),
             statistics: OnceLock::new(),
         };
-        if !options.skips_journal {
+        let writer = match may_write {
+            true => volume.make_writable()?,
+            false => None,
+        };
+        if writer.is_none() && !options.skips_journal {
             volume = volume.recovered(place)?;
         }
-        volume.mention(options);
+        volume.mention(options, writer.is_some());
         match volume.inode(ROOT_INODE) {
-            Ok(root) if root.kind == Kind::Directory => Ok(volume),
+            Ok(root) if root.kind == Kind::Directory => Ok((volume, writer)),
             Ok(_) => Err(MountError::Root(Error::Corrupt(Problem::new(
                 Place::Inode(ROOT_INODE),
                 "is not a directory",
@@ -142,11 +162,50 @@ impl Volume {
         })
     }
 
-    /// Says what a user should know about this mount.
-    fn mention(&self, options: Options) {
-        if options.wants_write {
+    /// Recovers the image and makes the volume writable; `None`, with a line in the log, when it can only be read.
+    fn make_writable(&mut self) -> std::result::Result<Option<Writer>, MountError> {
+        let state = mount::state(self).map_err(MountError::Root)?;
+        if let Some(reason) = mount::why_read_only(&self.geometry, state) {
+            self.reporter.note(&format!("mounted read-only: {reason}"));
+            return Ok(None);
+        }
+        let Some(recovered) = mount::recover(self)? else {
             self.reporter
-                .note("mounted read-only: writing to ext images is not supported yet");
+                .note("mounted read-only: the journal holds fast commits, which can't be replayed");
+            return Ok(None);
+        };
+        let size_before = self.geometry.block_size;
+        let (block, from) = self.superblock_place();
+        let geometry = {
+            let held = self.blocks.get(block).map_err(MountError::Root)?;
+            let bytes =
+                crate::bytes::span(held.data(), from, from.saturating_add(SUPERBLOCK_BYTES));
+            let raw = RawSuperblock::parse(bytes)
+                .ok_or(MountError::Journal("it cuts off the superblock".into()))?;
+            Geometry::new(&raw, SUPERBLOCK_OFFSET)?
+        };
+        if geometry.block_size != size_before {
+            return Err(MountError::Journal("it changes the block size".to_owned()));
+        }
+        self.geometry = geometry;
+        if self.blocks.device_bytes() / (size_before as u64) < self.geometry.blocks {
+            self.reporter
+                .note("mounted read-only: the image is shorter than the file system");
+            return Ok(None);
+        }
+        match mount::open(self, &recovered) {
+            Ok(writer) => Ok(Some(writer)),
+            Err(error) => {
+                self.reporter.note(&format!("mounted read-only: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Says what a user should know about this mount.
+    fn mention(&self, options: Options, is_writable: bool) {
+        if options.wants_write && !is_writable {
+            self.reporter.note("mounted read-only");
         }
         if self.geometry.has_error_mark {
             self.reporter
@@ -314,7 +373,7 @@ impl Volume {
     }
 
     /// A link has its target in `i_block` when it uses no blocks but that of its attributes.
-    fn is_fast_link(&self, inode: &Inode) -> bool {
+    pub(crate) fn is_fast_link(&self, inode: &Inode) -> bool {
         let attributes = match inode.xattr_block {
             0 => 0,
             _ => (self.geometry.block_size as u64 / 512) << self.geometry.cluster_bits,
@@ -349,6 +408,30 @@ impl Volume {
             };
             statistics::compute(&self.blocks, &self.geometry, journal)
         })
+    }
+
+    /// The block of the superblock, and the byte inside it.
+    pub(crate) fn superblock_place(&self) -> (u64, usize) {
+        let size = self.geometry.block_size as u64;
+        let inside = usize::try_from(SUPERBLOCK_OFFSET % size).unwrap_or(0);
+        (SUPERBLOCK_OFFSET / size, inside)
+    }
+
+    /// Forgets a parsed inode that has changed.
+    pub(crate) fn forget_inode(&self, number: u32) {
+        self.inodes.lock().remove(&number);
+    }
+
+    /// Forgets what was known about the names in a directory.
+    pub(crate) fn forget_directory(&self, number: u32) {
+        self.names.lock().remove(&number);
+        self.damaged.lock().remove(&number);
+    }
+
+    /// Forgets all parsed inodes and what was known about names.
+    pub(crate) fn forget_inodes(&self) {
+        *self.inodes.lock() = ClockCache::new(INODE_CACHE_ENTRIES);
+        *self.names.lock() = ClockCache::new(CACHE_BYTES);
     }
 
     /// Logs a fault in a directory and remembers that the directory has one.

@@ -11,12 +11,12 @@ use crate::inode::Inode;
 use crate::volume::Volume;
 use crate::{acl, data};
 
-const MAGIC: u32 = 0xea02_0000;
-const HEADER_BYTES: usize = 32;
-const ENTRY_BYTES: usize = 16;
+pub(crate) const MAGIC: u32 = 0xea02_0000;
+pub(crate) const HEADER_BYTES: usize = 32;
+pub(crate) const ENTRY_BYTES: usize = 16;
 const INDEX_ACL_ACCESS: u8 = 2;
 const INDEX_ACL_DEFAULT: u8 = 3;
-const INDEX_SYSTEM: u8 = 7;
+pub(crate) const INDEX_SYSTEM: u8 = 7;
 /// `XATTR_SIZE_MAX`.
 const MAX_VALUE_BYTES: u32 = 65536;
 
@@ -32,17 +32,17 @@ const PREFIXES: [(u8, &str); 7] = [
 ];
 
 /// One attribute as found; `value` is empty when the value lies in an inode.
-struct Entry<'a> {
-    index: u8,
-    name: &'a [u8],
-    value: &'a [u8],
-    value_inode: u32,
+pub(crate) struct Entry<'a> {
+    pub(crate) index: u8,
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) value_inode: u32,
     value_size: u32,
 }
 
 /// Walks the entries in `bytes` from `at` on; value offsets count from the start of `bytes`.
 /// Stops at the first for which `visit` answers something.
-fn walk<'a, T>(
+pub(crate) fn walk<'a, T>(
     bytes: &'a [u8],
     mut at: usize,
     mut visit: impl FnMut(Entry<'a>) -> Option<T>,
@@ -79,7 +79,11 @@ fn walk<'a, T>(
     Ok(None)
 }
 
-fn named<T>(inode: &Inode, place: &str, result: std::result::Result<T, &'static str>) -> Result<T> {
+pub(crate) fn named<T>(
+    inode: &Inode,
+    place: &str,
+    result: std::result::Result<T, &'static str>,
+) -> Result<T> {
     result.or_else(|detail| bad_inode(inode.number, format!("xattrs in the {place}: {detail}")))
 }
 
@@ -92,7 +96,7 @@ pub(crate) fn inline_value<'a>(_geometry: &Geometry, inode: &'a Inode) -> Result
 }
 
 /// The checked block of attributes, if the inode has one.
-fn attribute_block(
+pub(crate) fn attribute_block(
     blocks: &Blocks,
     geometry: &Geometry,
     inode: &Inode,
@@ -141,7 +145,7 @@ fn full_name(index: u8, name: &[u8]) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// EOPNOTSUPP for an unknown namespace, EINVAL for a bare prefix.
-fn split_name(name: &[u8]) -> Result<(u8, &[u8])> {
+pub(crate) fn split_name(name: &[u8]) -> Result<(u8, &[u8])> {
     for (index, prefix) in PREFIXES {
         if let Some(rest) = name.strip_prefix(prefix.as_bytes()) {
             match (prefix.ends_with('.'), rest.is_empty()) {

@@ -19,26 +19,31 @@ pub const TYPES: &[ModuleInfo] = &[
     ModuleInfo {
         name: "ext2",
         source: SourceKind::Image,
+        can_write: false,
         about: "ext2 image, read-only",
     },
     ModuleInfo {
         name: "ext3",
         source: SourceKind::Image,
+        can_write: false,
         about: "ext3 image, read-only",
     },
     ModuleInfo {
         name: "ext4",
         source: SourceKind::Image,
+        can_write: false,
         about: "ext4 image, read-only",
     },
     ModuleInfo {
         name: "tmpfs",
         source: SourceKind::None,
+        can_write: true,
         about: "files in memory",
     },
     ModuleInfo {
         name: "bind",
         source: SourceKind::HostPath,
+        can_write: true,
         about: "a host file or directory",
     },
 ];

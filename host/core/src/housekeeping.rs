@@ -1,34 +1,40 @@
 //! Forgetting what nobody has open any more.
 //!
-//! Nothing depends on its being prompt: a forgotten entry only frees memory. It runs in a thread of its own.
+//! Nothing depends on its being prompt: a forgotten entry only frees memory, and space in a filesystem. It runs in a
+//! thread of its own.
 //!
 //! Neighbours: `view` (whose tables it sweeps).
 
 use crate::mounting;
-use crate::view::View;
+use crate::view::{Gone, View};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the tables are swept.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts the sweeping thread; it ends with the view.
 pub fn start(view: &Arc<View>) -> std::io::Result<()> {
+    let gone = view.gone().clone();
     let view = Arc::downgrade(view);
     std::thread::Builder::new()
         .name("housekeeping".into())
-        .stack_size(256 * 1024)
-        .spawn(move || sweep(&view))
+        .stack_size(512 * 1024)
+        .spawn(move || sweep(&view, &gone))
         .map(drop)
 }
 
-fn sweep(view: &Weak<View>) {
+fn sweep(view: &Weak<View>, gone: &Gone) {
+    let mut next = Instant::now() + PERIOD;
     loop {
-        std::thread::sleep(PERIOD);
+        gone.wait(next);
         let Some(view) = view.upgrade() else { return };
-        mounting::detach_unused(&view, &view.forget_namespaces());
-        if !view.backings.is_empty() {
-            view.collect();
+        view.drop_gone();
+        if Instant::now() < next {
+            continue;
         }
+        next = Instant::now() + PERIOD;
+        mounting::detach_unused(&view, &view.forget_namespaces());
+        view.collect();
     }
 }

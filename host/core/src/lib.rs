@@ -35,6 +35,7 @@ pub mod scalpel;
 pub mod supervisor;
 pub mod syscall;
 pub mod task;
+mod termination;
 pub mod view;
 
 /// A line for the user: `view: ...` on stderr, in one write.

@@ -6,12 +6,18 @@
 //! | Module   | Responsibility                                          |
 //! |----------|---------------------------------------------------------|
 //! | `source` | what is mounted: opens images, directories, tmpfs       |
+//! | `image`  | an image as a source, with its lock                     |
 //! | `point`  | mount points that do not exist                          |
+//! | `end`    | what was written is brought to safety                   |
 //!
 //! Neighbours: `syscall::mount`, `handler`, `supervisor` (callers); `control::modules` (opens filesystems).
 
+mod end;
+mod image;
 mod point;
 mod source;
+
+pub use end::{end, synchronize_all};
 
 use crate::control::options::MountOptions;
 use crate::control::protocol::{LogLevel, MountKind, MountSpec, Refusal};
@@ -251,7 +257,8 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Takes a mount away. `EBUSY` while something of it is open or a working directory, unless `lazy`.
+/// Takes a mount away. `EBUSY` while something of it is open or a working directory, unless `lazy`. What was written
+/// is written back before; if that fails the mount stays and this is the error, unless `lazy`.
 pub fn unmount(
     view: &View,
     namespace: &Namespace,
@@ -262,6 +269,11 @@ pub fn unmount(
     let removed = loop {
         if !lazy {
             view.collect();
+            if let Root::Node(root) = mount.root()
+                && !is_busy(view, mount)
+            {
+                end::synchronize(view, root.instance())?;
+            }
         }
         match namespace.remove(mount, lazy, |mount| is_busy(view, mount)) {
             Err(Errno::BUSY) if retries < BUSY_RETRIES => {

@@ -9,7 +9,7 @@ use crate::handler::{Handler, environment, filter_for};
 use crate::identity::ViewIdentity;
 use crate::launch::{self, Command, EXIT_VIEW_FAILED, Event, LaunchError, Supervised};
 use crate::view::{HostAbilities, View};
-use crate::{housekeeping, intercept, mounting, random_u64};
+use crate::{housekeeping, intercept, mounting, random_u64, termination};
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -131,7 +131,9 @@ fn supervise(
         budget_bytes: plan.spec.cache_size_bytes,
         spool_directories: Vec::new(),
     });
-    let view = match View::new(
+    // Of all threads only that of `termination` takes it; this one does until the command is started.
+    view_sys::process::block_signal(libc::SIGTERM);
+    let made = View::new(
         name,
         cookie,
         Namespace::new(),
@@ -139,7 +141,9 @@ fn supervise(
         plan.modules.clone(),
         host_abilities(),
         plan.spec.log_level,
-    ) {
+    );
+    view_sys::process::unblock_signal(libc::SIGTERM);
+    let view = match made {
         Ok(view) => view,
         Err(errno) => {
             crate::say(&format!(
@@ -153,8 +157,12 @@ fn supervise(
         let _ = view.identity.set(ViewIdentity::new(identity));
     }
     let code = serve(plan, &view, (socket, listener), supervised);
+    let is_safe = mounting::end(&view);
     view.remove_private_files();
-    code
+    match is_safe {
+        true => code,
+        false => EXIT_VIEW_FAILED,
+    }
 }
 
 fn serve(
@@ -186,6 +194,7 @@ fn serve(
             return EXIT_VIEW_FAILED;
         }
     };
+    view_sys::process::block_signal(libc::SIGTERM);
     let entered = Arc::new(AtomicUsize::new(0));
     let handler = Handler {
         view: view.clone(),
@@ -199,7 +208,8 @@ fn serve(
     };
     let threads = intercept::serve(view.clone(), started.listener.clone(), Box::new(|| {}))
         .and_then(|()| server::serve(listener, Arc::new(handler)).map(drop))
-        .and_then(|()| housekeeping::start(view));
+        .and_then(|()| housekeeping::start(view))
+        .and_then(|()| termination::start(view));
     if let Err(error) = threads {
         crate::say(&format!("cannot start a thread: {error}"));
         return EXIT_VIEW_FAILED;

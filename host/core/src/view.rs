@@ -5,17 +5,18 @@
 //!
 //! Neighbours: `intercept` (calls come in), `syscall` (uses all of it), `mounting` (changes the namespaces).
 //! Locks: each field that is one (`namespaces`, `special_nodes`, `aliases`, `socket_names`, `assumed_directories`,
-//! `undumpable`, `received`) is a leaf: under it only /proc is read, no other lock is taken and no module is asked.
+//! `undumpable`, `received`, `gone`) is a leaf: under it only /proc is read, no other lock is taken and no module is asked.
 //! `OpenDirectory::position` is held while nothing but a number is changed.
 
 use crate::control::modules::Modules;
 use crate::control::protocol::LogLevel;
 use crate::private_directory::PrivateDirectory;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::backing::Backings;
 use view_vfs::marker::Markers;
@@ -69,6 +70,23 @@ pub struct OpenDirectory {
     pub position: Mutex<u64>,
 }
 
+/// What stood for files that have gone.
+#[derive(Default)]
+pub struct Gone {
+    list: Mutex<Vec<Arc<Backed>>>,
+    wake: Condvar,
+}
+
+impl Gone {
+    /// Waits until there is something, or until `deadline`.
+    pub fn wait(&self, deadline: Instant) {
+        let mut list = self.list.lock();
+        if list.is_empty() {
+            self.wake.wait_until(&mut list, deadline);
+        }
+    }
+}
+
 /// What this host allows, found out once at the start.
 #[derive(Debug, Clone, Copy)]
 pub struct HostAbilities {
@@ -90,6 +108,8 @@ pub struct View {
     pub markers: Arc<Markers>,
     /// Files that stand for files.
     pub page_cache: Arc<PageCache>,
+    /// What stood for files that have gone: dropped by housekeeping, since dropping one may take any lock.
+    gone: Arc<Gone>,
     /// Filesystem types.
     pub modules: Arc<dyn Modules>,
     /// What the host allows.
@@ -148,6 +168,7 @@ impl View {
             backings: Backings::new(),
             markers,
             page_cache,
+            gone: Arc::default(),
             modules,
             abilities,
             private,
@@ -164,6 +185,15 @@ impl View {
             received: crate::syscall::signal::Received::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
+        let (known, gone) = (own, view.gone.clone());
+        view.page_cache.on_release(Box::new(move |identity| {
+            if let Some(view) = known.get().and_then(Weak::upgrade)
+                && let Some(backed) = view.backings.remove(identity)
+            {
+                gone.list.lock().push(backed);
+                gone.wake.notify_one();
+            }
+        }));
         Ok(view)
     }
 
@@ -294,14 +324,36 @@ impl View {
         Some(name)
     }
 
+    /// Lets the places of files that have gone go: their modules can give the space away.
+    pub fn drop_gone(&self) {
+        let gone = std::mem::take(&mut *self.gone.list.lock());
+        drop(gone);
+    }
+
+    /// What waits for [`View::drop_gone`].
+    pub fn gone(&self) -> &Arc<Gone> {
+        &self.gone
+    }
+
     /// Forgets files that no process has open.
     pub fn collect(&self) {
+        self.drop_gone();
         self.backings.retain(|identity, backed| match &**backed {
             Backed::File(Place::Node { dentry, .. }) if dentry.kind() == Kind::RegularFile => {
                 dentry.is_opened_elsewhere(identity)
             }
             Backed::File(_) | Backed::Marker(_) => true,
         });
+    }
+
+    /// Forgets what everything stands for, when no process is left.
+    pub fn forget_everything(&self) {
+        self.backings.retain(|_, _| false);
+        let aliases = std::mem::take(&mut *self.aliases.lock());
+        let assumed = std::mem::take(&mut *self.assumed_directories.lock());
+        let namespaces = std::mem::take(&mut *self.namespaces.write());
+        drop((aliases, assumed, namespaces));
+        self.collect();
     }
 
     /// The working directory that only the view knows of, of a process or of the parent that it was forked by.

@@ -34,6 +34,24 @@ pub fn is_opened_elsewhere(descriptor: impl AsFd) -> io::Result<bool> {
     }
 }
 
+/// Is the file of this read-only description open for writing, or mapped so, through any open file description, in any
+/// process? A read lease is granted only when it is not. The caller must own the file.
+///
+/// # Errors
+/// As [`is_opened_elsewhere`].
+pub fn is_written_elsewhere(descriptor: impl AsFd) -> io::Result<bool> {
+    let descriptor = descriptor.as_fd();
+    integer_fcntl(descriptor, F_SETSIG, libc::SIGURG)?;
+    match integer_fcntl(descriptor, libc::F_SETLEASE, libc::F_RDLCK) {
+        Ok(_) => {
+            integer_fcntl(descriptor, libc::F_SETLEASE, libc::F_UNLCK)?;
+            Ok(false)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// An fcntl(2) command whose argument is an integer.
 fn integer_fcntl(descriptor: BorrowedFd<'_>, command: i32, argument: i32) -> io::Result<i32> {
     // SAFETY: the descriptor is open for the length of the borrow, and the commands used here (F_SETSIG, F_SETLEASE)
@@ -75,6 +93,21 @@ mod tests {
         let file = read_only_memfd();
         let _same = file.try_clone().unwrap();
         assert!(!is_opened_elsewhere(&file).unwrap());
+    }
+
+    #[test]
+    fn a_writer_counts_as_writer_and_a_reader_does_not() {
+        let file = read_only_memfd();
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let _reader = File::open(&link).unwrap();
+        assert!(!is_written_elsewhere(&file).unwrap());
+        let writer = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&link)
+            .unwrap();
+        assert!(is_written_elsewhere(&file).unwrap());
+        drop(writer);
+        assert!(!is_written_elsewhere(&file).unwrap());
     }
 
     #[test]

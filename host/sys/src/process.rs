@@ -154,6 +154,16 @@ pub fn block_all_signals() {
     change_mask(libc::SIG_SETMASK, u64::MAX);
 }
 
+/// Blocks one more signal in the calling thread and in those that it starts from now on.
+pub fn block_signal(signal: i32) {
+    change_mask(libc::SIG_BLOCK, bit(signal));
+}
+
+/// Takes [`block_signal`] back, for the calling thread.
+pub fn unblock_signal(signal: i32) {
+    change_mask(libc::SIG_UNBLOCK, bit(signal));
+}
+
 /// Blocks no signal in the calling thread.
 pub fn unblock_all_signals() {
     change_mask(libc::SIG_SETMASK, 0);

@@ -4,12 +4,14 @@
 //! |-----------|---------------------------------------------------------------------|
 //! | `wire`    | the journal's superblock, headers, tags and revoke records          |
 //! | `log`     | walks the transactions and finds where the log ends                 |
+//! | `commit`  | writes transactions, and empties the log                    |
 //! | `replay`  | the three passes, which end in the [`Overlay`] of blocks            |
 //!
 //! The overlay holds only where the newest copy of a block lies, so its size is that of the log's tags.
 //!
 //! References: the kernel's Documentation/filesystems/ext4/journal.rst, fs/jbd2/recovery.c for behaviour.
 
+mod commit;
 mod log;
 mod replay;
 mod wire;
@@ -20,6 +22,7 @@ use crate::features::{COMPAT_HAS_JOURNAL, INCOMPAT_RECOVER};
 use crate::geometry::Geometry;
 use crate::inode::{Inode, Kind};
 
+pub(crate) use commit::Writer;
 pub(crate) use wire::MAGIC;
 
 /// What the replay found.
@@ -27,6 +30,10 @@ pub(crate) struct Replay {
     pub(crate) overlay: Overlay,
     /// Lines for the log.
     pub(crate) notes: Vec<String>,
+    /// The first transaction that the log does not hold; `None` when the log was empty.
+    pub(crate) end: Option<u32>,
+    /// Something in the log was not replayed.
+    pub(crate) is_partial: bool,
 }
 
 /// Replays the journal in memory, if the file system has one and needs it.

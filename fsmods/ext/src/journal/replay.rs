@@ -41,6 +41,8 @@ pub(super) fn replay(
         return Ok(Replay {
             overlay: Overlay::new(),
             notes,
+            end: None,
+            is_partial: false,
         });
     }
     let log = Log {
@@ -53,7 +55,8 @@ pub(super) fn replay(
     if let Some(reason) = end.reason {
         notes.push(format!("journal: the log ends early, {reason}"));
     }
-    if log.has_fast_commit(end.sequence).map_err(failed)? {
+    let is_partial = log.has_fast_commit(end.sequence).map_err(failed)?;
+    if is_partial {
         notes.push(
             "journal: it holds fast commits, which are not replayed: the last changes before the crash are missing"
                 .to_owned(),
@@ -78,7 +81,12 @@ pub(super) fn replay(
         "journal: {transactions} transactions with {} blocks replayed in memory, the image is not changed",
         overlay.len()
     ));
-    Ok(Replay { overlay, notes })
+    Ok(Replay {
+        overlay,
+        notes,
+        end: Some(end.sequence),
+        is_partial,
+    })
 }
 
 /// The newest copy of every block that no later transaction revoked.

@@ -6,22 +6,22 @@ use crate::crc::crc32c;
 /// The first word of every block that the journal itself writes.
 pub(crate) const MAGIC: u32 = 0xc03b_3998;
 
-const INCOMPAT_64BIT: u32 = 0x2;
+pub(super) const INCOMPAT_64BIT: u32 = 0x2;
 const INCOMPAT_ASYNC_COMMIT: u32 = 0x4;
-const INCOMPAT_CSUM_V2: u32 = 0x8;
-const INCOMPAT_CSUM_V3: u32 = 0x10;
+pub(super) const INCOMPAT_CSUM_V2: u32 = 0x8;
+pub(super) const INCOMPAT_CSUM_V3: u32 = 0x10;
 const INCOMPAT_FAST_COMMIT: u32 = 0x20;
 /// These and bit 0, "there may be revoke blocks".
 const INCOMPAT_KNOWN: u32 = 0x3f;
-const COMPAT_CHECKSUM: u32 = 0x1;
+pub(super) const COMPAT_CHECKSUM: u32 = 0x1;
 /// Blocks of the fast-commit area when the superblock doesn't say.
 const DEFAULT_FAST_BLOCKS: u32 = 256;
-const HEADER_BYTES: usize = 12;
-const CHECKSUM_CRC32: u8 = 1;
+pub(super) const HEADER_BYTES: usize = 12;
+pub(super) const CHECKSUM_CRC32: u8 = 1;
 
-const TAG_ESCAPED: u32 = 1;
-const TAG_SAME_UUID: u32 = 2;
-const TAG_LAST: u32 = 8;
+pub(super) const TAG_ESCAPED: u32 = 1;
+pub(super) const TAG_SAME_UUID: u32 = 2;
+pub(super) const TAG_LAST: u32 = 8;
 
 /// How the journal protects its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +131,18 @@ impl JournalSuperblock {
         })
     }
 
+    /// Bytes of a tag.
+    pub(super) fn tag_bytes(&self) -> usize {
+        let wide: usize = if self.is_64bit { 4 } else { 0 };
+        match self.protection {
+            Protection::V3 => 16,
+            Protection::V2 => 10 + wide,
+            _ => 8 + wide,
+        }
+    }
+
     /// The blocks of a descriptor end before the checksum at its end.
-    fn tail_bytes(&self) -> usize {
+    pub(super) fn tail_bytes(&self) -> usize {
         match self.protection {
             Protection::V2 | Protection::V3 => 4,
             _ => 0,
@@ -163,12 +173,7 @@ impl JournalSuperblock {
     /// The tags of a descriptor block.
     pub(super) fn tags(&self, bytes: &[u8]) -> Vec<Tag> {
         let end = bytes.len().saturating_sub(self.tail_bytes());
-        let wide: usize = if self.is_64bit { 4 } else { 0 };
-        let size = match self.protection {
-            Protection::V3 => 16,
-            Protection::V2 => 10 + wide,
-            _ => 8 + wide,
-        };
+        let size = self.tag_bytes();
         let mut tags = Vec::new();
         let mut at = HEADER_BYTES;
         while at.saturating_add(size) <= end {

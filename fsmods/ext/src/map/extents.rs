@@ -13,32 +13,32 @@ use crate::error::{Result, bad_inode};
 use crate::geometry::Geometry;
 use crate::inode::Inode;
 
-const MAGIC: u16 = 0xf30a;
-const HEADER_BYTES: usize = 12;
-const ENTRY_BYTES: usize = 12;
-const MAX_DEPTH: u16 = 5;
+pub(crate) const MAGIC: u16 = 0xf30a;
+pub(crate) const HEADER_BYTES: usize = 12;
+pub(crate) const ENTRY_BYTES: usize = 12;
+pub(crate) const MAX_DEPTH: u16 = 5;
 /// One past the last block a file can have.
-const END_OF_FILE: u64 = 1 << 32;
+pub(crate) const END_OF_FILE: u64 = 1 << 32;
 /// Lengths above this mean "unwritten".
-const MAX_WRITTEN: u16 = 0x8000;
+pub(crate) const MAX_WRITTEN: u16 = 0x8000;
 
 /// One extent of a leaf.
 #[derive(Clone, Copy)]
-struct Extent {
-    start: u64,
-    count: u64,
-    at: u64,
-    is_unwritten: bool,
+pub(crate) struct Extent {
+    pub(crate) start: u64,
+    pub(crate) count: u64,
+    pub(crate) at: u64,
+    pub(crate) is_unwritten: bool,
 }
 
 /// A node's bytes, seen as a header and entries.
 #[derive(Clone, Copy)]
-struct Node<'a> {
-    bytes: &'a [u8],
+pub(crate) struct Node<'a> {
+    pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Node<'a> {
-    fn entries(self) -> usize {
+    pub(crate) fn entries(self) -> usize {
         usize::from(le16(self.bytes, 2))
     }
 
@@ -46,26 +46,26 @@ impl<'a> Node<'a> {
         usize::from(le16(self.bytes, 4))
     }
 
-    fn depth(self) -> u16 {
+    pub(crate) fn depth(self) -> u16 {
         le16(self.bytes, 6)
     }
 
-    fn entry(self, index: usize) -> &'a [u8] {
+    pub(crate) fn entry(self, index: usize) -> &'a [u8] {
         let at = HEADER_BYTES.saturating_add(index.saturating_mul(ENTRY_BYTES));
         span(self.bytes, at, at.saturating_add(ENTRY_BYTES))
     }
 
     /// The first file block that entry `index` (of a leaf or an index) stands for.
-    fn key(self, index: usize) -> u64 {
+    pub(crate) fn key(self, index: usize) -> u64 {
         u64::from(le32(self.entry(index), 0))
     }
 
-    fn child(self, index: usize) -> u64 {
+    pub(crate) fn child(self, index: usize) -> u64 {
         let entry = self.entry(index);
         u64::from(le32(entry, 4)) | u64::from(le16(entry, 8)) << 32
     }
 
-    fn extent(self, index: usize) -> Extent {
+    pub(crate) fn extent(self, index: usize) -> Extent {
         let entry = self.entry(index);
         let length = le16(entry, 4);
         let is_unwritten = length > MAX_WRITTEN;
@@ -97,7 +97,7 @@ impl<'a> Node<'a> {
 }
 
 /// Checks all of a node that doesn't depend on its parent. `name` says which node, for messages.
-fn check(geometry: &Geometry, inode: &Inode, node: Node<'_>, name: &str) -> Result<()> {
+pub(crate) fn check(geometry: &Geometry, inode: &Inode, node: Node<'_>, name: &str) -> Result<()> {
     let bad = |detail: String| bad_inode(inode.number, format!("{name} {detail}"));
     let room = node.bytes.len().saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
     let (entries, max) = (node.entries(), node.max());
@@ -157,7 +157,7 @@ fn check_sum(inode: &Inode, bytes: &[u8], number: u64) -> Result<()> {
 }
 
 /// Reads the child of a node and checks it.
-fn load(
+pub(crate) fn load(
     blocks: &Blocks,
     geometry: &Geometry,
     inode: &Inode,

@@ -3,7 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod compare;
+pub mod failing;
+pub mod model;
+pub mod recording;
 pub mod tree;
+pub mod writable;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

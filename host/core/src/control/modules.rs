@@ -32,6 +32,8 @@ pub struct ModuleInfo {
     pub name: &'static str,
     /// What it is made over.
     pub source: SourceKind,
+    /// Can it write to its source? If not, an image is opened read-only, whatever the options say.
+    pub can_write: bool,
     /// One line for listings.
     pub about: &'static str,
 }

@@ -3,14 +3,12 @@
 //! Neighbours: `control::modules` (opens filesystems), the parent module (puts the result into the table).
 
 use super::Request;
+use super::image::{self, Access};
 use crate::control::modules::{ModuleSource, OpenModule, SourceKind};
 use crate::control::options::MountOptions;
 use crate::control::protocol::{LogLevel, MountKind, MountSpec, Refusal};
 use crate::identity::ids::Ids;
 use crate::view::View;
-use fuse_compat::BlockSource;
-use rustix::io::Errno;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +17,7 @@ use view_vfs::attributes::Kind;
 use view_vfs::credentials::Credentials;
 use view_vfs::host_ops;
 use view_vfs::mount_table::{MountFlags, Root};
-use view_vfs::object::{AttributeChange, Dentry, Instance, InstanceOptions, Opened};
+use view_vfs::object::{AttributeChange, Dentry, Instance, InstanceOptions};
 use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 
@@ -59,32 +57,49 @@ pub(super) fn open_filesystem(
     let view = request.view;
     let path = spec.source.as_bytes();
     let wanted = spec.filesystem.as_deref();
-    let source_kind = match wanted {
+    let (source_kind, can_write) = match wanted {
         Some(name) => {
-            view.modules
-                .find(name)
-                .ok_or_else(|| {
-                    let known: Vec<&str> = view
-                        .modules
-                        .types()
-                        .iter()
-                        .map(|module| module.name)
-                        .collect();
-                    Refusal::new(libc::ENODEV, format!("unknown filesystem type `{name}`"))
-                        .with_hint(format!("known types: {}", known.join(", ")))
-                })?
-                .source
+            let module = view.modules.find(name).ok_or_else(|| {
+                let known: Vec<&str> = view
+                    .modules
+                    .types()
+                    .iter()
+                    .map(|module| module.name)
+                    .collect();
+                Refusal::new(libc::ENODEV, format!("unknown filesystem type `{name}`"))
+                    .with_hint(format!("known types: {}", known.join(", ")))
+            })?;
+            (module.source, module.can_write)
         }
-        None => SourceKind::Image,
+        None => {
+            let types = view.modules.types().iter();
+            let can_write = types
+                .filter(|module| module.source == SourceKind::Image)
+                .any(|module| module.can_write);
+            (SourceKind::Image, can_write)
+        }
     };
     let source = match source_kind {
         SourceKind::None => ModuleSource::None,
         SourceKind::Image => {
-            let file = open_image(request.existing(path)?)?;
-            ModuleSource::Image {
-                source: Arc::new(file) as Arc<dyn BlockSource>,
-                writable: false,
+            let access = match options.read_only {
+                _ if !can_write => Access::Read,
+                Some(true) => Access::Read,
+                Some(false) => Access::MustWrite,
+                None => Access::Write,
+            };
+            let image = image::open(&request.existing(path)?, access)?;
+            let source = ModuleSource::Image {
+                source: image.source.clone(),
+                writable: image.is_writable,
+            };
+            let made = open_module(view, spec, options, source)?;
+            if let Root::Node(root) = &made.root
+                && root.instance().is_read_only()
+            {
+                image.only_reads();
             }
+            return Ok(made);
         }
         SourceKind::HostPath => {
             let place = request.existing(path)?;
@@ -179,26 +194,6 @@ fn own_root(root: &Dentry, ids: &Ids, options: &MountOptions) -> Result<(), Refu
     caller.credentials.is_privileged = true;
     root.set_attributes(&owner, &caller)
         .map_err(Refusal::from_errno)
-}
-
-fn open_image(place: Place) -> Result<File, Refusal> {
-    if place.kind().map_err(Refusal::from_errno)? == Kind::Directory {
-        return Err(
-            Refusal::new(libc::ENOTBLK, "the source is a directory, not an image")
-                .with_hint("use -v SRC:DST for a directory of the host"),
-        );
-    }
-    let opened = match &place {
-        Place::Host { path, .. } => host_ops::open(path, libc::O_RDONLY, 0, 0),
-        Place::Node { dentry, .. } => {
-            match dentry.open(libc::O_RDONLY, &place.view_path(), &own_caller()) {
-                Ok(Opened::File(file)) => Ok(file.descriptor),
-                Ok(_) => Err(Errno::NOTBLK),
-                Err(errno) => Err(errno),
-            }
-        }
-    };
-    opened.map(File::from).map_err(Refusal::from_errno)
 }
 
 /// The supervisor itself.

@@ -14,6 +14,7 @@
 //! | `exec`      | execve, execveat                                                   |
 //! | `socket`    | bind, connect, getsockname, getpeername, sendto with AF_UNIX paths |
 //! | `mount`     | mount, umount2                                                     |
+//! | `sync`      | fsync, fdatasync, sync, syncfs, sync_file_range, msync             |
 //! | `watch`     | inotify_add_watch, name_to_handle_at                               |
 //! | `signal`    | rt_sigreturn: calls interrupted before they were received          |
 //! | `process`   | prctl, chroot                                                      |
@@ -42,6 +43,7 @@ mod process;
 pub mod signal;
 mod socket;
 mod stat;
+mod sync;
 pub mod table;
 mod target;
 mod watch;
@@ -152,6 +154,12 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         libc::SYS_getsockname | libc::SYS_getpeername => socket::name(task),
         libc::SYS_inotify_add_watch => watch::inotify_add_watch(task),
         libc::SYS_name_to_handle_at => watch::name_to_handle_at(task),
+        libc::SYS_fsync => sync::fsync(task, false),
+        libc::SYS_fdatasync => sync::fsync(task, true),
+        libc::SYS_sync => sync::sync(task),
+        libc::SYS_syncfs => sync::syncfs(task),
+        libc::SYS_sync_file_range => sync::sync_file_range(task),
+        libc::SYS_msync => sync::msync(task),
         libc::SYS_chroot => process::chroot(task),
         _ => Ok(Answer::Continue),
     }

@@ -187,6 +187,9 @@ pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
     }
     task.commit()?;
     operations::remove_file(&task.table, &found, &task.asker())?;
+    // Nothing here holds the file any more when the call returns: its space is free.
+    drop(found);
+    task.view.drop_gone();
     Ok(Answer::DONE)
 }
 

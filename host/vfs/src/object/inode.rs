@@ -26,6 +26,10 @@ pub struct Inode {
     attributes: RwLock<CachedAttributes>,
     /// A descriptor of the module was handed out for writing: size and times change without our knowing.
     changes_natively: AtomicBool,
+    /// It was opened for writing and is, or was, in the page cache: that knows size and times before the module does.
+    is_written: AtomicBool,
+    /// A name of it was removed, or it never had one.
+    may_be_nameless: AtomicBool,
     /// Made by O_TMPFILE without O_EXCL and not linked yet: may get its first name (Linux: `I_LINKABLE`).
     is_linkable: AtomicBool,
     /// Allocated when it is first needed: most inodes never do.
@@ -154,6 +158,8 @@ impl Inode {
                 expiry,
             }),
             changes_natively: AtomicBool::new(false),
+            is_written: AtomicBool::new(false),
+            may_be_nameless: AtomicBool::new(false),
             is_linkable: AtomicBool::new(false),
             extra: OnceLock::new(),
             directory: (kind == Kind::Directory).then(Box::default),
@@ -196,11 +202,34 @@ impl Inode {
         self.directory.as_deref()
     }
 
-    /// The attributes, from the cache while the module allows it.
+    /// The attributes, from the cache while the module allows it. Of a file that is being written, the size and the
+    /// times are those that the module will be told.
     ///
     /// # Errors
     /// Those of the module.
     pub fn attributes(&self) -> Result<Attributes, Errno> {
+        let mut attributes = self.module_attributes()?;
+        if self.is_written.load(Ordering::Acquire)
+            && let Some(now) = self
+                .instance
+                .page_cache()
+                .written_attributes(self.file_key())
+        {
+            attributes.size = now.size;
+            attributes.blocks = now.blocks;
+            if now.modified != attributes.modified {
+                attributes.modified = now.modified;
+                attributes.changed = attributes.changed.max(now.changed);
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// The attributes as the module has them.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub(super) fn module_attributes(&self) -> Result<Attributes, Errno> {
         {
             let cached = self.attributes.read();
             if clock::is_fresh(cached.expiry) && !self.changes_natively.load(Ordering::Relaxed) {
@@ -250,6 +279,36 @@ impl Inode {
     /// A writable descriptor of the file was handed out.
     pub(super) fn set_changes_natively(&self) {
         self.changes_natively.store(true, Ordering::Relaxed);
+    }
+
+    /// It is opened for writing through the page cache.
+    pub(super) fn set_written(&self) {
+        self.is_written.store(true, Ordering::Release);
+    }
+
+    /// A name of it goes.
+    pub(super) fn set_nameless(&self) {
+        self.may_be_nameless.store(true, Ordering::Release);
+    }
+
+    /// A name of it has gone, at the module too.
+    pub(super) fn name_removed(&self) {
+        self.set_nameless();
+        self.expire_attributes();
+        let cache = self.instance.page_cache();
+        if self.kind == Kind::RegularFile
+            && cache.has(self.file_key())
+            && self
+                .module_attributes()
+                .is_ok_and(|attributes| attributes.links == 0)
+        {
+            cache.last_name_removed(self.file_key());
+        }
+    }
+
+    /// Only if so its link count says whether it has a name: not every module keeps one.
+    pub(super) fn may_be_nameless(&self) -> bool {
+        self.may_be_nameless.load(Ordering::Acquire)
     }
 
     pub(super) fn set_linkable(&self, is_linkable: bool) {

@@ -22,13 +22,16 @@ use super::module_error;
 use super::notify::Notifications;
 use crate::attributes::{Attributes, FilesystemStatistics, make_device};
 use crate::credentials::{Caller, Credentials};
-use crate::page_cache::PageCache;
+use crate::page_cache::{PageCache, Unwritten};
 
 /// Minor number of the first instance's device; major 0 is Linux's for filesystems without a device, and its own
 /// minors are small.
 const FIRST_MINOR: u32 = 0x10000;
 /// Minor numbers have 20 bits.
 const MINOR_COUNT: u32 = 0x10_0000 - FIRST_MINOR;
+
+/// Most bytes of one write to a module.
+const LARGEST_WRITE: usize = 1 << 20;
 
 /// Instances made so far.
 static INSTANCES: AtomicU32 = AtomicU32::new(0);
@@ -80,6 +83,7 @@ pub(super) enum Operation {
     OpenDirectory = 1 << 9,
     ReadDirectoryPlus = 1 << 10,
     Lseek = 1 << 11,
+    Allocate = 1 << 12,
 }
 
 /// A mounted module, analogous to Linux's `struct super_block`.
@@ -89,6 +93,9 @@ pub struct Instance {
     is_read_only: AtomicBool,
     device: u64,
     requested: InitFlags,
+    max_write: usize,
+    is_detached: AtomicBool,
+    is_destroyed: Arc<AtomicBool>,
     missing: AtomicU32,
     requests: AtomicU64,
     /// Counts changes of attributes made through us: an answer asked for before a change is not cached.
@@ -140,6 +147,9 @@ impl Instance {
             is_read_only: AtomicBool::new(options.is_read_only),
             device,
             requested: config.requested(),
+            max_write: (config.max_write() as usize).clamp(4096, LARGEST_WRITE),
+            is_detached: AtomicBool::new(false),
+            is_destroyed: Arc::default(),
             missing: AtomicU32::new(0),
             requests: AtomicU64::new(2),
             changes: AtomicU64::new(0),
@@ -201,11 +211,54 @@ impl Instance {
     }
 
     /// The unmount, also of a busy instance: nothing is cached from now on, and the module gets its `destroy` when
-    /// the last name in use goes.
+    /// the last name in use goes. Files that are open for writing go on being written back until they are closed.
     pub fn detach(&self) {
+        self.is_detached.store(true, Ordering::Release);
         self.names.close();
         self.listings.clear();
         self.page_cache.forget_device(self.device);
+    }
+
+    /// Becomes true when the module's `destroy` has returned.
+    pub fn destroyed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_destroyed)
+    }
+
+    /// Has it been unmounted?
+    pub(super) fn is_detached(&self) -> bool {
+        self.is_detached.load(Ordering::Acquire)
+    }
+
+    /// Most bytes that one write to the module may carry.
+    pub(super) fn max_write(&self) -> usize {
+        self.max_write
+    }
+
+    /// Hands everything that was written to the module; files that nobody writes to any more become clean. Answers
+    /// what could not be written, which is tried again later.
+    pub fn write_back(&self) -> Vec<Unwritten> {
+        self.page_cache.drain(Some(self.device))
+    }
+
+    /// Gives up what [`Instance::write_back`] could not write: the end.
+    pub fn abandon_unwritten(&self) {
+        self.page_cache.abandon(self.device);
+    }
+
+    /// syncfs(2): hands everything that was written to the module, and makes it durable.
+    ///
+    /// # Errors
+    /// The first of writing back, then those of the module's fsyncdir of its root.
+    pub fn synchronize(self: &Arc<Self>) -> Result<(), Errno> {
+        if self.is_read_only() {
+            return Ok(());
+        }
+        let failed = self.write_back();
+        let synchronized = self.root().synchronize(false);
+        match failed.first() {
+            Some(unwritten) => Err(unwritten.error),
+            None => synchronized,
+        }
     }
 
     /// Drops what is cached and not in use; cached attributes of what is in use expire.
@@ -380,6 +433,7 @@ impl Drop for Instance {
     fn drop(&mut self) {
         self.page_cache.forget_device(self.device);
         self.filesystem.destroy();
+        self.is_destroyed.store(true, Ordering::Release);
     }
 }
 

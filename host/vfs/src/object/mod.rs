@@ -17,6 +17,7 @@
 //! | `remove`         | unlink, rmdir                                                         |
 //! | `rename`         | rename with all flags                                                 |
 //! | `open`           | open, create, O_TMPFILE, truncation                                   |
+//! | `open_file`      | a file that is open at the module: contents come and go               |
 //! | `set_attributes` | chmod, chown, truncate, utimensat                                     |
 //! | `xattr`          | extended attributes with the kernel's size rules                      |
 //! | `directory`      | listings, also as a source of dentries                                |
@@ -51,6 +52,7 @@ mod instance;
 mod lookup;
 mod notify;
 mod open;
+mod open_file;
 mod remove;
 mod rename;
 mod set_attributes;

@@ -3,20 +3,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use fuse_compat::{
-    CreateOut, FileHandle, FopenFlags, InitFlags, LockOwner, OpenFlags, OpenOut, sync,
-};
+use fuse_compat::{CreateOut, FopenFlags, InitFlags, OpenOut, sync};
 use rustix::io::Errno;
 
 use super::clock;
 use super::dentry::Dentry;
-use super::inode::Inode;
 use super::instance::Operation;
 use super::lookup::os_str;
 use super::module_error;
+use super::open_file::OpenFile;
 use crate::attributes::{Identity, Kind};
 use crate::credentials::Caller;
-use crate::page_cache::{ContentSource, NextData, Stamp, Wanted, reopen};
+use crate::page_cache::{ContentSink, Reporter, Stamp, Wanted, reopen};
 use crate::permission::{MAY_READ, MAY_WRITE};
 
 /// What an open gave.
@@ -68,8 +66,8 @@ impl Dentry {
     /// open(2) of what exists, without creating. `display_path` is the path in the view. `O_PATH` is not for here.
     ///
     /// # Errors
-    /// Those of [`Dentry::check_open`], `ENXIO` for a socket, and those of the module. A file of a module that gives
-    /// no descriptors cannot be opened for writing yet: `EROFS`.
+    /// Those of [`Dentry::check_open`], `ENXIO` for a socket, and those of the module. `ETXTBSY` for writing to a
+    /// program that is running.
     pub fn open(
         self: &Arc<Self>,
         flags: i32,
@@ -198,6 +196,7 @@ impl Dentry {
         };
         let inode = instance.adopt(&created.entry, seen);
         inode.set_linkable(flags & libc::O_EXCL == 0);
+        inode.set_nameless();
         let name: Arc<[u8]> = Arc::from(format!("#{}", inode.number()).into_bytes());
         let dentry = Dentry::new(inode, Some(Arc::clone(self)), name, clock::EXPIRED);
         dentry.set_deleted();
@@ -222,16 +221,44 @@ impl Dentry {
         if instance.lacks(Operation::Fsync) {
             return Ok(());
         }
-        let file = OpenFile::open(self.inode(), libc::O_RDONLY, None)?;
-        let request = instance.own_request();
-        let (number, handle) = (self.inode().number(), file.handle);
-        match sync::fsync(instance.module(), &request, number, handle, data_only) {
-            Err(fuse_compat::Errno::ENOSYS) => {
-                instance.note_missing(Operation::Fsync);
-                Ok(())
-            }
-            other => other.map_err(module_error),
+        instance
+            .page_cache()
+            .write_back_file(self.inode().file_key())?;
+        OpenFile::open(self.inode(), libc::O_RDONLY, None)?.synchronize(data_only)
+    }
+
+    /// fsync(2) through a descriptor whose file is `identity`. Answers false for a file of the module's own, which
+    /// the kernel knows how to synchronize.
+    ///
+    /// # Errors
+    /// Those of writing back, now or at any time since `reporter` was last told, and of the module.
+    pub fn synchronize_open(
+        &self,
+        identity: Identity,
+        reporter: Reporter,
+        data_only: bool,
+    ) -> Result<bool, Errno> {
+        if self.kind() != Kind::RegularFile {
+            return self.synchronize(data_only).map(|()| true);
         }
+        let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
+        if let Some(answer) = cache.synchronize_file(key, reporter, data_only) {
+            return answer.map(|()| true);
+        }
+        if cache.is_open(key, identity).is_none() {
+            return Ok(false);
+        }
+        self.synchronize(data_only).map(|()| true)
+    }
+
+    /// Hands what was written to this file on to the module, without making it durable. False when nobody writes to it
+    /// through the page cache.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub fn write_back(&self) -> Result<bool, Errno> {
+        let key = self.inode().file_key();
+        self.instance().page_cache().write_back_file(key)
     }
 
     /// Is the backing file `identity` of this regular file open, or mapped, in any process? What cannot be found out
@@ -281,8 +308,7 @@ impl Dentry {
         let open = OpenFile::open(self.inode(), module_flags, Some(caller))?;
         if truncates {
             if is_atomic {
-                self.inode().expire_attributes();
-                instance.page_cache().forget_file(self.inode().file_key());
+                self.was_truncated()?;
             } else {
                 self.send_size(0, caller, Some(open.handle))?;
             }
@@ -349,7 +375,7 @@ impl Dentry {
     /// lives on its own, and cached contents are complete.
     fn hand_out(
         &self,
-        open: OpenFile<'_>,
+        open: OpenFile,
         flags: i32,
         display_path: &[u8],
     ) -> Result<OpenedFile, Errno> {
@@ -363,16 +389,48 @@ impl Dentry {
                 is_passthrough: true,
             });
         }
-        if wants_write(flags) {
-            return Err(Errno::ROFS);
-        }
         let is_direct = open.opened_flags.contains(FopenFlags::FOPEN_DIRECT_IO);
         let wanted = self.wanted(display_path, is_direct)?;
-        let (descriptor, identity) = self.instance().page_cache().open(&wanted, flags, &open)?;
+        let cache = self.instance().page_cache();
+        let (descriptor, identity) = if wants_write(flags) {
+            let (source, sink) = self.for_writing(open, wanted.stamp.size > 0 || is_direct)?;
+            self.inode().set_written();
+            cache.open_written(&wanted, flags, &*source, sink)?
+        } else {
+            cache.open(&wanted, flags, &open)?
+        };
         Ok(OpenedFile {
             descriptor,
             identity,
             is_passthrough: false,
+        })
+    }
+
+    /// The open files that a file is filled from and written back through.
+    fn for_writing(
+        &self,
+        open: OpenFile,
+        has_contents: bool,
+    ) -> Result<(Arc<OpenFile>, Arc<dyn ContentSink>), Errno> {
+        let flags = open.flags & !HOST_FLAGS;
+        // Places are told with each write.
+        let sink = Arc::new(match flags & libc::O_APPEND {
+            0 => open,
+            _ => OpenFile::open(self.inode(), flags & !libc::O_APPEND, None)?,
+        });
+        let source = match flags & libc::O_ACCMODE == libc::O_WRONLY && has_contents {
+            true => Arc::new(OpenFile::open(self.inode(), libc::O_RDONLY, None)?),
+            false => Arc::clone(&sink),
+        };
+        Ok((source, sink))
+    }
+
+    /// The module has cut the file to nothing while it opened it.
+    fn was_truncated(&self) -> Result<(), Errno> {
+        self.inode().expire_attributes();
+        let cache = self.instance().page_cache();
+        cache.resize(self.inode().file_key(), 0, || {
+            Ok(Stamp::of(&self.inode().module_attributes()?))
         })
     }
 
@@ -381,11 +439,7 @@ impl Dentry {
         let allocated = attributes.blocks.saturating_mul(512);
         Ok(Wanted {
             key: self.inode().file_key(),
-            stamp: Stamp {
-                size: attributes.size,
-                modified: attributes.modified,
-                is_executable: attributes.mode & 0o111 != 0,
-            },
+            stamp: Stamp::of(&attributes),
             allocated_bytes: match allocated {
                 0 => attributes.size,
                 bytes => bytes.min(attributes.size),
@@ -394,127 +448,5 @@ impl Dentry {
             is_sealed: self.instance().is_read_only(),
             name: display_path,
         })
-    }
-}
-
-/// A file that is open at the module; released when dropped.
-struct OpenFile<'a> {
-    inode: &'a Inode,
-    handle: FileHandle,
-    flags: i32,
-    opened_flags: FopenFlags,
-    descriptor: Option<OwnedFd>,
-    is_open: bool,
-}
-
-impl<'a> OpenFile<'a> {
-    fn open(inode: &'a Inode, flags: i32, caller: Option<&Caller>) -> Result<OpenFile<'a>, Errno> {
-        let instance = inode.instance();
-        let not_needed = OpenFile {
-            inode,
-            handle: FileHandle(0),
-            flags,
-            opened_flags: FopenFlags::FOPEN_KEEP_CACHE,
-            descriptor: None,
-            is_open: false,
-        };
-        if instance.lacks(Operation::Open) {
-            return Ok(not_needed);
-        }
-        let request = match caller {
-            Some(caller) => instance.request_of(&caller.credentials),
-            None => instance.own_request(),
-        };
-        match sync::open(
-            instance.module(),
-            &request,
-            inode.number(),
-            OpenFlags(flags),
-        ) {
-            Ok(opened) => Ok(OpenFile::from_answer(inode, opened, flags)),
-            Err(fuse_compat::Errno::ENOSYS) => {
-                instance.note_missing(Operation::Open);
-                Ok(not_needed)
-            }
-            Err(error) => Err(module_error(error)),
-        }
-    }
-
-    fn from_answer(inode: &'a Inode, opened: OpenOut, flags: i32) -> OpenFile<'a> {
-        OpenFile {
-            inode,
-            handle: opened.fh,
-            flags,
-            opened_flags: opened.flags,
-            descriptor: opened.descriptor,
-            is_open: true,
-        }
-    }
-}
-
-impl Drop for OpenFile<'_> {
-    fn drop(&mut self) {
-        if self.is_open {
-            let instance = self.inode.instance();
-            // The answer to a release means nothing, fuse(4).
-            let _ = sync::release(
-                instance.module(),
-                &instance.own_request(),
-                self.inode.number(),
-                self.handle,
-                OpenFlags(self.flags),
-                None,
-                false,
-            );
-        }
-    }
-}
-
-impl ContentSource for OpenFile<'_> {
-    fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
-        let instance = self.inode.instance();
-        sync::read(
-            instance.module(),
-            &instance.own_request(),
-            self.inode.number(),
-            self.handle,
-            offset,
-            size,
-            OpenFlags(self.flags),
-            None::<LockOwner>,
-        )
-        .map_err(module_error)
-    }
-
-    fn next_data(&self, offset: u64) -> Result<NextData, Errno> {
-        let instance = self.inode.instance();
-        if instance.lacks(Operation::Lseek) {
-            return Ok(NextData::Unknown);
-        }
-        let seek = |offset: u64, whence: i32| {
-            let offset = i64::try_from(offset).map_err(|_| fuse_compat::Errno::EOVERFLOW)?;
-            let found = sync::lseek(
-                instance.module(),
-                &instance.own_request(),
-                self.inode.number(),
-                self.handle,
-                offset,
-                whence,
-            )?;
-            u64::try_from(found).map_err(|_| fuse_compat::Errno::EIO)
-        };
-        let start = match seek(offset, libc::SEEK_DATA) {
-            Ok(start) => start,
-            Err(fuse_compat::Errno::ENXIO) => return Ok(NextData::None),
-            Err(fuse_compat::Errno::ENOSYS | fuse_compat::Errno::EINVAL) => {
-                instance.note_missing(Operation::Lseek);
-                return Ok(NextData::Unknown);
-            }
-            Err(error) => return Err(module_error(error)),
-        };
-        match seek(start, libc::SEEK_HOLE) {
-            Ok(end) => Ok(NextData::Range { start, end }),
-            Err(error) => Err(module_error(error)),
-        }
     }
 }

@@ -100,7 +100,7 @@ impl Dentry {
         match answer {
             Ok(()) => {
                 self.record_removed(name);
-                victim.inode().expire_attributes();
+                victim.inode().name_removed();
                 Ok(())
             }
             Err(error) => {

@@ -154,7 +154,10 @@ impl Dentry {
         }
         old.inode().expire_attributes();
         if let Some(new) = &new {
-            new.inode().expire_attributes();
+            match is_exchange {
+                true => new.inode().expire_attributes(),
+                false => new.inode().name_removed(),
+            }
         }
         self.inode().directory_changed();
         new_parent.inode().directory_changed();

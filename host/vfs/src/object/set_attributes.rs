@@ -4,9 +4,11 @@ use fuse_compat::{FileHandle, TimeOrNow, sync};
 use rustix::io::Errno;
 
 use super::dentry::Dentry;
+use super::inode::Inode;
 use super::module_error;
 use crate::attributes::{Attributes, Kind, Timestamp};
 use crate::credentials::Caller;
+use crate::page_cache::Stamp;
 use crate::permission::{self, MAY_WRITE};
 
 /// A change of attributes.
@@ -54,6 +56,24 @@ pub(super) struct Request {
     modified: Option<TimeOrNow>,
 }
 
+impl Request {
+    /// A change of the size alone.
+    pub(super) fn size(size: u64) -> Request {
+        Request {
+            size: Some(size),
+            ..Request::default()
+        }
+    }
+
+    /// A change of the time of the last change of the contents.
+    pub(super) fn modified(time: TimeOrNow) -> Request {
+        Request {
+            modified: Some(time),
+            ..Request::default()
+        }
+    }
+}
+
 impl Dentry {
     /// Changes attributes. Both times omitted is a success that changes nothing and checks nothing.
     ///
@@ -90,14 +110,19 @@ impl Dentry {
             mode = permission::mode_after_chmod(&attributes, &caller.credentials, mode);
         }
         self.inode().expire_access_list();
-        self.send_change(
+        let changed = self.send_change(
             Request {
                 mode: Some(mode),
                 ..Request::default()
             },
             caller,
             None,
-        )
+        )?;
+        if self.kind() == Kind::RegularFile {
+            let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
+            cache.set_executable(key, changed.mode & 0o111 != 0);
+        }
+        Ok(())
     }
 
     fn change_owner(
@@ -125,6 +150,7 @@ impl Dentry {
             caller,
             None,
         )
+        .map(drop)
     }
 
     fn change_size(&self, size: u64, caller: &Caller) -> Result<(), Errno> {
@@ -153,19 +179,15 @@ impl Dentry {
             true => None,
             false => permission::mode_without_set_ids(&attributes, &caller.credentials),
         };
-        self.send_change(
-            Request {
-                mode,
-                size: Some(size),
-                ..Request::default()
-            },
-            caller,
-            handle,
-        )?;
-        self.instance()
-            .page_cache()
-            .forget_file(self.inode().file_key());
-        Ok(())
+        let change = Request {
+            mode,
+            ..Request::size(size)
+        };
+        let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
+        cache.resize(key, size, || {
+            let changed = self.send_change(change, caller, handle)?;
+            Ok(Stamp::of(&changed))
+        })
     }
 
     fn change_times(
@@ -184,15 +206,17 @@ impl Dentry {
                 self.check_access(caller, MAY_WRITE)?;
             }
         }
-        self.send_change(
-            Request {
-                accessed: time_argument(accessed),
-                modified: time_argument(modified),
-                ..Request::default()
-            },
-            caller,
-            None,
-        )
+        let change = Request {
+            accessed: time_argument(accessed),
+            modified: time_argument(modified),
+            ..Request::default()
+        };
+        let send = || self.send_change(change, caller, None);
+        if modified == TimeChange::Omit || self.kind() != Kind::RegularFile {
+            return send().map(drop);
+        }
+        let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
+        cache.change_times(key, || send().map(|changed| changed.modified))
     }
 
     /// Linux's `mnt_want_write`.
@@ -209,12 +233,25 @@ impl Dentry {
         change: Request,
         caller: &Caller,
         handle: Option<FileHandle>,
-    ) -> Result<(), Errno> {
+    ) -> Result<Attributes, Errno> {
+        let request = self.instance().request_of(&caller.credentials);
+        self.inode().send_change(change, &request, handle)
+    }
+}
+
+impl Inode {
+    /// Asks the module and records its answer.
+    pub(super) fn send_change(
+        &self,
+        change: Request,
+        request: &fuse_compat::Request,
+        handle: Option<FileHandle>,
+    ) -> Result<Attributes, Errno> {
         let instance = self.instance();
         let answer = sync::setattr(
             instance.module(),
-            &instance.request_of(&caller.credentials),
-            self.inode().number(),
+            request,
+            self.number(),
             change.mode,
             change.uid,
             change.gid,
@@ -233,9 +270,8 @@ impl Dentry {
         if attributes.kind() != self.kind() {
             return Err(Errno::IO);
         }
-        self.inode()
-            .attributes_changed(&attributes, instance.expiry(answer.ttl));
-        Ok(())
+        self.attributes_changed(&attributes, instance.expiry(answer.ttl));
+        Ok(attributes)
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fuse_compat::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, KernelConfig, LockOwner, Notifier, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
     ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyXattr, Request, TimeOrNow,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 
@@ -25,6 +25,15 @@ pub(crate) struct Shared {
     pub(crate) bytes_read: AtomicU64,
     pub(crate) listings: AtomicU64,
     pub(crate) fails_reads: AtomicBool,
+    pub(crate) writes: AtomicU64,
+    pub(crate) bytes_written: AtomicU64,
+    /// Error number that writes and fallocate answer, 0 for none.
+    pub(crate) write_error: AtomicI32,
+    /// The same for fsync.
+    pub(crate) fsync_error: AtomicI32,
+    pub(crate) fsyncs: AtomicU64,
+    /// Bytes that all files together may have; 0: no limit.
+    pub(crate) capacity: AtomicU64,
     pub(crate) is_destroyed: AtomicBool,
     pub(crate) open_handles: AtomicU64,
     notifier: Mutex<Option<Notifier>>,
@@ -113,6 +122,33 @@ impl Shared {
         node.attr.size = size;
         node.attr.blocks = 8;
         node.contents = Contents::Sparse(data_at);
+    }
+
+    /// What the filesystem itself has in a file.
+    pub(crate) fn contents(&self, number: u64) -> Vec<u8> {
+        match &self.nodes.lock().get(&number).unwrap().contents {
+            Contents::Bytes(bytes) => bytes.clone(),
+            Contents::Sparse(_) => panic!("sparse"),
+        }
+    }
+
+    /// The attributes as the filesystem itself has them.
+    pub(crate) fn attr(&self, number: u64) -> FileAttr {
+        self.nodes.lock().get(&number).unwrap().attr
+    }
+
+    /// The number of a name in the root.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        let nodes = self.nodes.lock();
+        nodes.get(&1).unwrap().names.get(OsStr::new(name)).copied()
+    }
+
+    /// Would `end` bytes in this file be too much?
+    fn is_full(&self, nodes: &BTreeMap<u64, Node>, number: u64, end: u64) -> bool {
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        let others = nodes.iter().filter(|(other, _)| **other != number);
+        let used: u64 = others.map(|(_, node)| node.attr.size).sum();
+        capacity > 0 && used + end > capacity
     }
 
     /// Changes attributes behind the host's back.
@@ -530,6 +566,83 @@ impl Filesystem for TestFilesystem {
             .bytes_read
             .fetch_add(data.len() as u64, Ordering::Relaxed);
         reply.data(&data);
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        assert_eq!(flags.0 & libc::O_APPEND, 0, "places are told");
+        let error = self.shared.write_error.load(Ordering::Relaxed);
+        if error != 0 {
+            return reply.error(Errno::from_i32(error));
+        }
+        let mut nodes = self.shared.nodes.lock();
+        let end = offset + data.len() as u64;
+        if self.shared.is_full(&nodes, ino.0, end) {
+            return reply.error(Errno::ENOSPC);
+        }
+        let node = nodes.get_mut(&ino.0).unwrap();
+        let Contents::Bytes(bytes) = &mut node.contents else {
+            return reply.error(Errno::EIO);
+        };
+        if bytes.len() < end as usize {
+            bytes.resize(end as usize, 0);
+        }
+        bytes[offset as usize..end as usize].copy_from_slice(data);
+        node.attr.size = bytes.len() as u64;
+        node.attr.blocks = node.attr.size.div_ceil(BLOCK) * 8;
+        node.attr.mtime = SystemTime::now();
+        self.shared.writes.fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .bytes_written
+            .fetch_add(data.len() as u64, Ordering::Relaxed);
+        reply.written(data.len() as u32);
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        assert_eq!(mode, 1, "the size stays");
+        let error = self.shared.write_error.load(Ordering::Relaxed);
+        let nodes = self.shared.nodes.lock();
+        if error != 0 {
+            reply.error(Errno::from_i32(error));
+        } else if self.shared.is_full(&nodes, ino.0, offset + length) {
+            reply.error(Errno::ENOSPC);
+        } else {
+            reply.ok();
+        }
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.shared.fsyncs.fetch_add(1, Ordering::Relaxed);
+        match self.shared.fsync_error.load(Ordering::Relaxed) {
+            0 => reply.ok(),
+            error => reply.error(Errno::from_i32(error)),
+        }
     }
 
     fn lseek(

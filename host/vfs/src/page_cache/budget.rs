@@ -91,6 +91,16 @@ impl Charge {
     }
 }
 
+impl Charge {
+    /// The file takes this many bytes now.
+    pub(super) fn set(&mut self, bytes: u64) {
+        let used = &self.budget.used_bytes;
+        used.fetch_add(bytes, Ordering::Relaxed);
+        used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget

@@ -6,45 +6,63 @@
 //! file fail with ETXTBSY.
 //!
 //! Clean files that are open nowhere are dropped, least recently used first, when the memory budget or half of the
-//! descriptors are used up. A file is written to only by `fill` before it is published: all cached files are clean.
-//! Writing back will add states between `Content::Filled` and `Content::Empty`.
+//! descriptors are used up.
 //!
-//! | Module   | Responsibility                                         |
-//! |----------|--------------------------------------------------------|
-//! | `budget` | how much memory and how many descriptors may be used   |
-//! | `fill`   | from a module to a backing file, holes kept            |
-//! | `spool`  | where the backing files are made                       |
-//! | `reopen` | another open file description of the same file         |
+//! A file is *clean* (filled, nobody can write to it) or *written* (`Filled::written`: somebody has it open for
+//! writing, or there are changes that the module has not seen). A written file is never evicted, and it is what the
+//! view shows, whatever the module says meanwhile. It becomes clean when its last writer has gone and everything is
+//! written back. See `write_back` for what triggers that, and for what a crash costs.
 //!
-//! Tests are with their only user, in `object::tests::content`.
+//! | Module       | Responsibility                                                       |
+//! |--------------|----------------------------------------------------------------------|
+//! | `budget`     | how much memory and how many descriptors may be used                 |
+//! | `fill`       | from a module to a backing file, holes kept                          |
+//! | `spool`      | where the backing files are made                                     |
+//! | `reopen`     | another open file description of the same file                       |
+//! | `write_back` | opening for writing, and when what is written goes to the module     |
+//! | `written`    | one file that is written to: what changed, errors, times             |
+//! | `chunks`     | the hashes that tell which parts changed                             |
+//! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
 //!
-//! Lock order: `CachedFile::content` (held while a file is filled), then `PageCache::files`. Under `files` another
-//! file's `content` is never waited for. `PageCache::outdated` is a leaf.
+//! Tests are with their only user, in `object::tests::content` and `object::tests::writing`.
+//!
+//! Lock order: `CachedFile::content` (held while a file is filled or made clean), then `WrittenFile`'s state (held
+//! while it is written back), then `PageCache::files`. Under `files` another file's `content` is never waited for.
+//! `PageCache::outdated`, `PageCache::written` and the watcher's tables are leaves.
 
 mod budget;
+mod chunks;
 mod fill;
 mod reopen;
 mod spool;
+mod watcher;
+mod write_back;
+mod written;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use crate::attributes::{Identity, Timestamp};
+use crate::attributes::{Attributes, Identity, Timestamp};
 use budget::{Budget, Charge};
 pub(crate) use fill::{ContentSource, NextData};
 pub(crate) use reopen::reopen;
 pub(crate) use spool::BackingStyle;
 use spool::Spool;
+use watcher::Watcher;
+pub use write_back::Unwritten;
+pub(crate) use written::ContentSink;
+pub use written::Reporter;
+use written::WrittenFile;
 
 /// Names a file: the device of its instance and its inode number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileKey {
     /// Device number of the instance.
     pub(crate) device: u64,
@@ -61,6 +79,17 @@ pub(crate) struct Stamp {
     pub(crate) modified: Timestamp,
     /// Is the file executable? The backing file has to be as well.
     pub(crate) is_executable: bool,
+}
+
+impl Stamp {
+    /// The version that these attributes tell of.
+    pub(crate) fn of(attributes: &Attributes) -> Stamp {
+        Stamp {
+            size: attributes.size,
+            modified: attributes.modified,
+            is_executable: attributes.mode & 0o111 != 0,
+        }
+    }
 }
 
 /// A file to be opened.
@@ -97,7 +126,16 @@ pub struct PageCache {
     files: Mutex<HashMap<FileKey, Arc<CachedFile>>>,
     /// Contents that are not true any more, but still open somewhere.
     outdated: Mutex<Vec<Filled>>,
+    /// Files that somebody may write to, or with changes.
+    written: Mutex<HashMap<FileKey, Arc<WrittenFile>>>,
+    /// Started with the first file that is opened for writing.
+    watcher: OnceLock<Option<Watcher>>,
+    release: Arc<Release>,
 }
+
+/// Told of every backing file that goes, before it does.
+#[derive(Default)]
+struct Release(OnceLock<Box<dyn Fn(Identity) + Send + Sync>>);
 
 struct CachedFile {
     content: Mutex<Content>,
@@ -117,6 +155,26 @@ struct Filled {
     identity: Identity,
     stamp: Stamp,
     charge: Charge,
+    is_sealed: bool,
+    is_in_memory: bool,
+    written: Option<Arc<WrittenFile>>,
+    release: Arc<Release>,
+}
+
+impl Filled {
+    /// Is it what an open of this version shall get?
+    fn is(&self, wanted: &Stamp) -> bool {
+        self.written.is_some() || self.stamp == *wanted
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        // The kernel may give the number of a file on a disk to the next one.
+        if let Some(release) = self.release.0.get() {
+            release(self.identity);
+        }
+    }
 }
 
 impl PageCache {
@@ -128,7 +186,16 @@ impl PageCache {
             uses: AtomicU64::new(0),
             files: Mutex::new(HashMap::new()),
             outdated: Mutex::new(Vec::new()),
+            written: Mutex::new(HashMap::new()),
+            watcher: OnceLock::new(),
+            release: Arc::default(),
         })
+    }
+
+    /// Has `release` called with the identity of every backing file before it is closed: afterwards the identity may
+    /// be another file's. It is called with locks held, so it must not come back here. Only the first call counts.
+    pub fn on_release(&self, release: Box<dyn Fn(Identity) + Send + Sync>) {
+        let _ = self.release.0.set(release);
     }
 
     /// Memory used by cached files, in bytes.
@@ -151,6 +218,11 @@ impl PageCache {
         self.evict_until(|_| false);
     }
 
+    /// Is there anything of this file?
+    pub(crate) fn has(&self, key: FileKey) -> bool {
+        self.files.lock().contains_key(&key)
+    }
+
     /// Opens a file that is cached in this version; `None` when it is not.
     ///
     /// # Errors
@@ -165,7 +237,7 @@ impl PageCache {
         };
         let content = file.content.lock();
         match &*content {
-            Content::Filled(filled) if filled.stamp == wanted.stamp => {
+            Content::Filled(filled) if filled.is(&wanted.stamp) => {
                 self.touch(&file);
                 let opened = reopen(filled.descriptor.as_fd(), flags)?;
                 Ok(Some((opened, filled.identity)))
@@ -185,7 +257,7 @@ impl PageCache {
         flags: i32,
         source: &dyn ContentSource,
     ) -> Result<(OwnedFd, Identity), Errno> {
-        if wanted.is_direct {
+        if wanted.is_direct && !self.written.lock().contains_key(&wanted.key) {
             let filled = self.fill(wanted, source)?;
             let opened = reopen(filled.descriptor.as_fd(), flags)?;
             return Ok((opened, filled.identity));
@@ -198,7 +270,7 @@ impl PageCache {
             }
             self.touch(&file);
             if let Content::Filled(filled) = &*content
-                && filled.stamp == wanted.stamp
+                && filled.is(&wanted.stamp)
             {
                 let opened = reopen(filled.descriptor.as_fd(), flags)?;
                 return Ok((opened, filled.identity));
@@ -237,17 +309,21 @@ impl PageCache {
 
     /// The contents are not true any more, or nobody can ask for them again. Who has the file open keeps it.
     pub(crate) fn forget_file(&self, key: FileKey) {
+        if self.written.lock().contains_key(&key) {
+            return; // what is written here is the truth
+        }
         let file = self.files.lock().remove(&key);
         if let Some(file) = file {
             self.discard(&file);
         }
     }
 
-    /// Forgets all files of an instance.
+    /// Forgets all files of an instance but those that are written.
     pub(crate) fn forget_device(&self, device: u64) {
         let mut gone = Vec::new();
+        let written: Vec<FileKey> = self.written.lock().keys().copied().collect();
         self.files.lock().retain(|key, file| {
-            let stays = key.device != device;
+            let stays = key.device != device || written.contains(key);
             if !stays {
                 gone.push(Arc::clone(file));
             }
@@ -307,15 +383,25 @@ impl PageCache {
         file.is_unlisted.store(true, Ordering::Release);
     }
 
-    /// Makes and fills a backing file.
+    /// Makes and fills a backing file for reading.
     fn fill(&self, wanted: &Wanted<'_>, source: &dyn ContentSource) -> Result<Filled, Errno> {
+        self.make_room(wanted.allocated_bytes);
+        let fits = wanted.is_direct || self.budget.admits(wanted.allocated_bytes);
+        self.fill_where(wanted, source, fits)
+    }
+
+    /// Makes and fills a backing file, in memory or else in the spool.
+    fn fill_where(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &dyn ContentSource,
+        fits: bool,
+    ) -> Result<Filled, Errno> {
         let style = BackingStyle {
             is_executable: wanted.stamp.is_executable,
             is_sealed: wanted.is_sealed,
             name: wanted.name,
         };
-        self.make_room(wanted.allocated_bytes);
-        let fits = wanted.is_direct || self.budget.admits(wanted.allocated_bytes);
         let (writable, is_in_memory) = self.spool.create(&style, fits)?;
         if wanted.is_direct {
             fill::copy_to_end(&writable, source, self.budget.total_bytes())?;
@@ -338,6 +424,10 @@ impl PageCache {
             },
             stamp: wanted.stamp,
             charge: Charge::new(&self.budget, bytes),
+            is_sealed: wanted.is_sealed && is_in_memory,
+            is_in_memory,
+            written: None,
+            release: Arc::clone(&self.release),
         };
         Ok(filled)
     }
@@ -376,6 +466,7 @@ impl PageCache {
                 continue;
             };
             if let Content::Filled(filled) = &*content
+                && filled.written.is_none()
                 && !is_opened_elsewhere(filled)
             {
                 self.unlist(key, &file);

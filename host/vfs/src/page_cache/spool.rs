@@ -113,6 +113,23 @@ fn create_in_memory(style: &BackingStyle<'_>) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Seals a filled file. The kernel refuses the write seal (`EBUSY`) while it still holds pages of a large file for a
+/// moment (mm/memfd.c, memfd_wait_for_pins); the seal is a second guard behind the open calls, so a file that stays
+/// busy goes without it.
+fn seal(writable: &OwnedFd) -> Result<(), Errno> {
+    const TRIES: u32 = 5;
+    let size = SealFlags::GROW | SealFlags::SHRINK;
+    for attempt in 0..TRIES {
+        match fcntl_add_seals(writable, size | SealFlags::WRITE | SealFlags::SEAL) {
+            Err(Errno::BUSY) => {
+                std::thread::sleep(std::time::Duration::from_millis(u64::from(attempt)));
+            }
+            other => return other,
+        }
+    }
+    fcntl_add_seals(writable, size | SealFlags::SEAL)
+}
+
 /// Makes a filled backing file ready: the right mode, no way to write if it is sealed, and only a read-only
 /// description left.
 ///
@@ -129,8 +146,7 @@ pub(super) fn publish(
     };
     fchmod(&writable, mode)?;
     if style.is_sealed && is_in_memory {
-        let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        fcntl_add_seals(&writable, seals)?;
+        seal(&writable)?;
     }
     reopen(writable.as_fd(), libc::O_RDONLY)
 }

@@ -1,0 +1,465 @@
+//! Opening files for writing, and when what was written goes to the module.
+//!
+//! A file that is opened for writing is backed by the spool on disk, whatever its size: nobody can stop a writer from
+//! making it longer than the memory budget, and memory that only a file holds cannot be given back. It stays in memory
+//! where it is there and open already, where writes are to be durable at once (the disk would then be waited for in
+//! vain), and where no spool can be used.
+//!
+//! Written back is: a file whose writer has closed it; at the clock's tick what has not been looked at for
+//! [`LONGEST_WAIT`]; what fsync(2), sync(2), msync(2) and their relatives ask for; everything at an unmount, at the end
+//! of the view and on its SIGTERM ([`PageCache::drain`]). When the supervisor is killed, changes since the last of
+//! these are lost, as they are with the kernel's own page cache at a power failure; what was fsynced is with the
+//! module.
+//!
+//! An error is told to each descriptor's next fsync once, and to whoever unmounts; what was not written stays, and is
+//! tried again. A file without a name is not written at all.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{Mode, SeekFrom, fchmod, fstat, ftruncate, seek};
+use rustix::io::{Errno, pread};
+
+use super::watcher::Watcher;
+use super::written::{self, ContentSink, Look, Reporter, WrittenFile};
+use super::{Content, ContentSource, FileKey, Filled, NextData, PageCache, Stamp, Wanted};
+use super::{is_opened_elsewhere, reopen};
+use crate::attributes::{Attributes, Identity, Timestamp};
+
+/// A change waits at most this long, as long as nobody asks for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A file whose changes could not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritten {
+    /// Its path in the view when it was opened.
+    pub path: Vec<u8>,
+    /// Why.
+    pub error: Errno,
+}
+
+impl PageCache {
+    /// Opens a file for writing, filling it from `source` unless it is cached in this version. `sink` is used from now
+    /// on for what is written, unless the file has one already.
+    ///
+    /// # Errors
+    /// `ETXTBSY` for a program that is running; those of the source and of making the backing file.
+    pub(crate) fn open_written(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        flags: i32,
+        source: &dyn ContentSource,
+        sink: Arc<dyn ContentSink>,
+    ) -> Result<(OwnedFd, Identity), Errno> {
+        let is_prompt = flags & (libc::O_SYNC | libc::O_DSYNC) != 0;
+        self.make_room_for_writer();
+        loop {
+            let file = self.listed(wanted.key);
+            let mut content = file.content.lock();
+            if file.is_unlisted.load(std::sync::atomic::Ordering::Acquire) {
+                continue;
+            }
+            self.touch(&file);
+            if !is_usable(&content, wanted, is_prompt) {
+                let made = match &*content {
+                    Content::Filled(clean) if clean.stamp == wanted.stamp => {
+                        self.fill_where(wanted, &Copied(&clean.descriptor), is_prompt)
+                    }
+                    _ => self.fill_where(wanted, source, is_prompt),
+                };
+                match made {
+                    Ok(filled) => {
+                        self.retire(&mut content);
+                        *content = Content::Filled(filled);
+                    }
+                    Err(error) => {
+                        if matches!(*content, Content::Empty) {
+                            self.unlist(wanted.key, &file);
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+            let Content::Filled(filled) = &mut *content else {
+                return Err(Errno::IO);
+            };
+            // On a disk each write would wait for the disk, and be no safer.
+            let ignored = match filled.is_in_memory {
+                true => 0,
+                false => libc::O_SYNC | libc::O_DSYNC,
+            };
+            let opened = reopen(filled.descriptor.as_fd(), flags & !ignored)?;
+            let written = match &filled.written {
+                Some(written) => Arc::clone(written),
+                None => self.begin(wanted, filled, sink)?,
+            };
+            written.opened(flags);
+            return Ok((opened, filled.identity));
+        }
+    }
+
+    /// A clean file gets its first writer.
+    fn begin(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        filled: &mut Filled,
+        sink: Arc<dyn ContentSink>,
+    ) -> Result<Arc<WrittenFile>, Errno> {
+        written::set_times(&filled.descriptor, wanted.stamp.modified)?;
+        let written = Arc::new(WrittenFile::new(
+            wanted.key,
+            filled.identity,
+            wanted.name,
+            filled.descriptor.try_clone().map_err(from_io)?,
+            sink,
+        )?);
+        filled.written = Some(Arc::clone(&written));
+        self.written.lock().insert(wanted.key, Arc::clone(&written));
+        if let Some(watcher) = self.watcher.get_or_init(|| Watcher::start(self)) {
+            watcher.add(&filled.descriptor, wanted.key);
+        }
+        Ok(written)
+    }
+
+    /// Is anything open for writing, or not written back?
+    pub fn has_written_files(&self) -> bool {
+        !self.written.lock().is_empty()
+    }
+
+    fn written_file(&self, key: FileKey) -> Option<Arc<WrittenFile>> {
+        self.written.lock().get(&key).cloned()
+    }
+
+    /// Size, times and blocks of a file that is written, which the module does not know yet.
+    pub(crate) fn written_attributes(&self, key: FileKey) -> Option<Attributes> {
+        let written = self.written_file(key)?;
+        let stat = fstat(&written.descriptor).ok()?;
+        Some(Attributes::from_stat(&stat))
+    }
+
+    /// fsync(2), or fdatasync(2) when `data_only`, of a file that is written; `None` when it is not.
+    pub(crate) fn synchronize_file(
+        &self,
+        key: FileKey,
+        reporter: Reporter,
+        data_only: bool,
+    ) -> Option<Result<(), Errno>> {
+        let written = self.written_file(key)?;
+        Some(written.synchronize(reporter, data_only))
+    }
+
+    /// Writes the changes of one file back. False when it is not written.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub(crate) fn write_back_file(&self, key: FileKey) -> Result<bool, Errno> {
+        match self.written_file(key) {
+            Some(written) => written.write_back(Look::Quick).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Changes the size of a file: `change` does it at the module and answers the new version, the backing file
+    /// follows, also for those who have it open or mapped.
+    ///
+    /// # Errors
+    /// `ETXTBSY` for a program that is running; those of `change`.
+    pub(crate) fn resize(
+        &self,
+        key: FileKey,
+        size: u64,
+        change: impl FnOnce() -> Result<Stamp, Errno>,
+    ) -> Result<(), Errno> {
+        let Some(file) = self.files.lock().get(&key).cloned() else {
+            return change().map(drop);
+        };
+        let mut content = file.content.lock();
+        let filled = match &mut *content {
+            Content::Filled(filled) if !filled.is_sealed => filled,
+            _ => {
+                let changed = change().map(drop);
+                self.retire(&mut content);
+                self.unlist(key, &file);
+                return changed;
+            }
+        };
+        let writable = reopen(filled.descriptor.as_fd(), libc::O_RDWR)?;
+        let written = filled.written.clone();
+        let mut state = written.as_ref().map(|written| written.state());
+        let stamp = change()?;
+        ftruncate(&writable, size)?;
+        written::set_times(&filled.descriptor, stamp.modified)?;
+        match &mut state {
+            Some(state) => {
+                state.resized(size);
+                state.set_modified(stamp.modified);
+            }
+            None => filled.stamp = stamp,
+        }
+        Self::charge(filled);
+        Ok(())
+    }
+
+    /// Changes the times of a file: `change` does it at the module and answers the time of the last change of the
+    /// contents, which the backing file gets as well if the file is written.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub(crate) fn change_times(
+        &self,
+        key: FileKey,
+        change: impl FnOnce() -> Result<Timestamp, Errno>,
+    ) -> Result<(), Errno> {
+        let Some(written) = self.written_file(key) else {
+            return change().map(drop);
+        };
+        let mut state = written.state();
+        let modified = change()?;
+        written::set_times(&written.descriptor, modified)?;
+        state.set_modified(modified);
+        Ok(())
+    }
+
+    /// The mode of a file changed: one that is written may be run, or may not any more.
+    pub(crate) fn set_executable(&self, key: FileKey, is_executable: bool) {
+        if let Some(written) = self.written_file(key) {
+            let mode = match is_executable {
+                true => Mode::RUSR | Mode::WUSR | Mode::XUSR,
+                false => Mode::RUSR | Mode::WUSR,
+            };
+            // The owner may always.
+            let _ = fchmod(&written.descriptor, mode);
+        }
+    }
+
+    /// Writes everything back, of one instance or of all, the last mounted first: it may lie on the others. Files that
+    /// nobody writes to any more become clean. Answers what could not be written.
+    pub(crate) fn drain(&self, device: Option<u64>) -> Vec<Unwritten> {
+        let mut failed = Vec::new();
+        let mut keys: Vec<FileKey> = self.written.lock().keys().copied().collect();
+        keys.retain(|key| device.is_none_or(|device| key.device == device));
+        keys.sort_unstable_by_key(|key| std::cmp::Reverse(key.device));
+        for key in keys {
+            let path = self.written_file(key).map(|written| written.path.clone());
+            if let Err(error) = self.write_back_and_settle(key) {
+                failed.push(Unwritten {
+                    path: path.unwrap_or_default(),
+                    error,
+                });
+            }
+        }
+        failed
+    }
+
+    /// Gives up what could not be written of an instance, so that its module can go. Who has the files open keeps them.
+    pub(crate) fn abandon(&self, device: u64) {
+        let abandoned: Vec<Arc<WrittenFile>> = {
+            let mut written = self.written.lock();
+            let gone = written.extract_if(|key, _| key.device == device);
+            gone.map(|(_, file)| file).collect()
+        };
+        for written in abandoned {
+            if let Some(Some(watcher)) = self.watcher.get() {
+                watcher.remove(written.key);
+            }
+            let Some(file) = self.files.lock().get(&written.key).cloned() else {
+                continue;
+            };
+            let mut content = file.content.lock();
+            if let Content::Filled(filled) = &mut *content {
+                filled.written = None;
+            }
+            self.retire(&mut content);
+            self.unlist(written.key, &file);
+        }
+    }
+
+    /// Writes everything back, of all instances.
+    pub fn write_back_all(&self) -> Vec<Unwritten> {
+        self.drain(None)
+    }
+
+    /// A writer has closed the file, or the last mapping for writing has gone.
+    pub(super) fn writer_closed(&self, key: FileKey) {
+        // The error is remembered by the file.
+        let _ = self.write_back_and_settle(key);
+    }
+
+    /// The last name of a file has gone. If nobody has it open either, its contents go now, so that the module can give
+    /// the space away.
+    pub(crate) fn last_name_removed(&self, key: FileKey) {
+        if self.written_file(key).is_some() {
+            self.writer_closed(key);
+            return;
+        }
+        let Some(file) = self.files.lock().get(&key).cloned() else {
+            return;
+        };
+        let mut content = file.content.lock();
+        if let Content::Filled(filled) = &*content
+            && !is_opened_elsewhere(filled)
+        {
+            self.unlist(key, &file);
+            self.retire(&mut content);
+        }
+    }
+
+    /// The clock.
+    pub(super) fn tick(&self) {
+        let files: Vec<Arc<WrittenFile>> = self.written.lock().values().cloned().collect();
+        for written in files {
+            written.tick(LONGEST_WAIT);
+            // What closed unheard, or failed when it was closed.
+            if written.is_due(LONGEST_WAIT) && self.last_opens(written.key).is_some() {
+                self.writer_closed(written.key);
+            }
+            self.charge_again(written.key);
+        }
+    }
+
+    /// How often the file had been opened for writing when, now, nobody has it so any more; `None` while somebody has.
+    fn last_opens(&self, key: FileKey) -> Option<u64> {
+        let file = self.files.lock().get(&key).cloned()?;
+        // The lease that finds writers must not meet an open of ours.
+        let content = file.content.lock();
+        match &*content {
+            Content::Filled(Filled {
+                written: Some(written),
+                ..
+            }) => (!written.has_writer()).then(|| written.opens()),
+            _ => None,
+        }
+    }
+
+    fn write_back_and_settle(&self, key: FileKey) -> Result<(), Errno> {
+        let Some(written) = self.written_file(key) else {
+            return Ok(());
+        };
+        let opens = self.last_opens(key);
+        written.write_back(Look::Thorough)?;
+        if let Some(opens) = opens {
+            self.settle(&written, opens);
+        }
+        Ok(())
+    }
+
+    /// Everything is written that was there when `opens` writers had come and gone: if no other came, the file is
+    /// clean.
+    fn settle(&self, written: &Arc<WrittenFile>, opens: u64) {
+        let key = written.key;
+        let Some(file) = self.files.lock().get(&key).cloned() else {
+            return;
+        };
+        let mut content = file.content.lock();
+        let Content::Filled(filled) = &mut *content else {
+            return;
+        };
+        let is_same = filled
+            .written
+            .as_ref()
+            .is_some_and(|other| Arc::ptr_eq(other, written));
+        if !is_same || written.opens() != opens || written.has_writer() {
+            return;
+        }
+        let has_name = written.sink().has_name();
+        if !has_name && is_opened_elsewhere(filled) {
+            return; // still read; it may get a name yet
+        }
+        let stamp = match has_name {
+            true => written.sink().settled(),
+            false => None,
+        };
+        filled.written = None;
+        Self::charge(filled);
+        match stamp {
+            Some(stamp) => filled.stamp = stamp,
+            None => {
+                self.retire(&mut content);
+                self.unlist(key, &file);
+            }
+        }
+        self.written.lock().remove(&key);
+        if let Some(Some(watcher)) = self.watcher.get() {
+            watcher.remove(key);
+        }
+    }
+
+    /// Files that wait to be written back hold descriptors: a writer that finds none left helps.
+    fn make_room_for_writer(&self) {
+        if self.budget.has_room(0, 0) {
+            return;
+        }
+        let keys: Vec<FileKey> = self.written.lock().keys().copied().collect();
+        for key in keys {
+            if self.last_opens(key).is_some() {
+                self.writer_closed(key);
+            }
+        }
+        self.make_room(0);
+    }
+
+    fn charge_again(&self, key: FileKey) {
+        let file = self.files.lock().get(&key).cloned();
+        if let Some(file) = file
+            && let Some(mut content) = file.content.try_lock()
+            && let Content::Filled(filled) = &mut *content
+        {
+            Self::charge(filled);
+        }
+    }
+
+    /// The memory that the file takes now.
+    fn charge(filled: &mut Filled) {
+        if filled.is_in_memory
+            && let Ok(stat) = fstat(&filled.descriptor)
+        {
+            let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+            filled.charge.set(blocks.saturating_mul(512));
+        }
+    }
+}
+
+/// Can this be handed to a writer?
+fn is_usable(content: &Content, wanted: &Wanted<'_>, is_prompt: bool) -> bool {
+    let Content::Filled(filled) = content else {
+        return false;
+    };
+    if filled.written.is_some() {
+        return true;
+    }
+    let is_place_right = is_prompt || !filled.is_in_memory || is_opened_elsewhere(filled);
+    !wanted.is_direct && !filled.is_sealed && filled.stamp == wanted.stamp && is_place_right
+}
+
+fn from_io(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
+/// A backing file as the source of another.
+struct Copied<'a>(&'a OwnedFd);
+
+impl ContentSource for Copied<'_> {
+    fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; size as usize];
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match pread(self.0, rest, offset + done as u64)? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        bytes.truncate(done);
+        Ok(bytes)
+    }
+
+    fn next_data(&self, offset: u64) -> Result<NextData, Errno> {
+        let start = match seek(self.0, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(NextData::None),
+            Err(_) => return Ok(NextData::Unknown),
+        };
+        let end = seek(self.0, SeekFrom::Hole(start))?;
+        Ok(NextData::Range { start, end })
+    }
+}

@@ -1,0 +1,601 @@
+//! A file that is open for writing, or has changes that its module has not seen.
+//!
+//! Tracees write natively into the backing file; [`WrittenFile::write_back`] finds what differs from what the module
+//! has (see `chunks`) and hands it on. The module's file is made shorter before, and longer after, the writes; the time
+//! of the last change follows. A change that comes while a write-back runs is found by the next one: hashes are always
+//! those of the bytes that were sent.
+//!
+//! What failed stays changed and is tried again; nothing is dropped until the last drain gives up. Every error is kept
+//! in [`Errors`] until each descriptor has been told once.
+//!
+//! Locks: `state` is held while the module works. It is taken after `CachedFile::content`, never before.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
+use rustix::fs::{SeekFrom, Stat, fstat, seek};
+use rustix::io::{Errno, pread};
+
+use super::chunks::{self, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::{FileKey, Stamp};
+use crate::attributes::{Attributes, Identity, Timestamp};
+
+/// Bytes read from the backing file at once; a multiple of the chunk.
+const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
+/// Blocks of zeros of this size are not written where the module has zeros.
+const BLOCK_BYTES: usize = 4096;
+/// A time of change this close to the moment of looking does not prove that nothing changed since: times have the
+/// grain of a clock tick.
+const CLOCK_GRAIN: Duration = Duration::from_millis(50);
+/// Stores through a mapping do not move the time of a file in memory, so files that may be mapped for writing are
+/// read this often though nothing tells of a change.
+const MAPPED_PERIOD: Duration = Duration::from_secs(30);
+/// Looking at a file takes at most one part in this many of the time.
+const IDLE_SHARE: u32 = 20;
+
+/// Where the contents of a file go.
+pub(crate) trait ContentSink: Send + Sync {
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Errno>;
+
+    /// Sets the size in bytes.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn set_size(&self, size: u64) -> Result<(), Errno>;
+
+    /// Asks for space, without a change of the size. A module that cannot do that says nothing.
+    ///
+    /// # Errors
+    /// Those of the module: `ENOSPC`, `EDQUOT`.
+    fn reserve(&self, offset: u64, length: u64) -> Result<(), Errno>;
+
+    /// Sets the time of the last change of the contents.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn set_modified(&self, time: Timestamp) -> Result<(), Errno>;
+
+    /// Makes durable what was written.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn synchronize(&self, data_only: bool) -> Result<(), Errno>;
+
+    /// Is there a name that leads to the file, or may there be one again? Without one nothing needs to be written.
+    fn has_name(&self) -> bool;
+
+    /// Everything was written and nobody writes any more: what version the module has. `None`: the contents are not
+    /// to be kept.
+    fn settled(&self) -> Option<Stamp>;
+}
+
+/// Which descriptor of which process asks for errors. Stands for the open file description, which has no name that
+/// the kernel would tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reporter {
+    /// Process id (not of the thread).
+    pub process: u32,
+    /// Number of the descriptor.
+    pub descriptor: i32,
+}
+
+/// How closely a write-back looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Trusts the times of the backing file where they can be trusted.
+    Quick,
+    /// Compares the contents.
+    Thorough,
+}
+
+/// The errors of a file, as Linux's `errseq_t`: each descriptor is told once.
+#[derive(Debug, Default)]
+struct Errors {
+    /// The last error and its number; the first has number 1.
+    last: Option<(u64, Errno)>,
+    is_seen: bool,
+    has_recovered: bool,
+    /// How often the file had been opened for writing when it happened.
+    opens: u64,
+    told: HashMap<Reporter, u64>,
+}
+
+impl Errors {
+    fn note(&mut self, error: Errno, opens: u64) {
+        // The same trouble once more is no news until it was over.
+        let is_known = !self.has_recovered && self.last.is_some_and(|(_, last)| last == error);
+        if !is_known {
+            let number = self.last.map_or(0, |(number, _)| number) + 1;
+            self.last = Some((number, error));
+            self.is_seen = false;
+            self.opens = opens;
+        }
+        self.has_recovered = false;
+    }
+
+    fn take(&mut self, reporter: Reporter, opens: u64) -> Option<Errno> {
+        /// More are forgotten: some may be told twice.
+        const MOST: usize = 4096;
+        let (number, error) = self.last?;
+        if self.told.len() >= MOST {
+            self.told.clear();
+        }
+        let is_news = match self.told.insert(reporter, number) {
+            Some(told) => told != number,
+            // Of a descriptor that was perhaps opened later: only what nobody has heard of, or what still holds.
+            None => opens == self.opens || !self.is_seen || !self.has_recovered,
+        };
+        if is_news {
+            self.is_seen = true;
+        }
+        is_news.then_some(error)
+    }
+}
+
+/// The backing file as it was when it was last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    size: u64,
+    modified: Timestamp,
+    changed: Timestamp,
+}
+
+impl Seen {
+    fn of(stat: &Stat) -> Seen {
+        let attributes = Attributes::from_stat(stat);
+        Seen {
+            size: attributes.size,
+            modified: attributes.modified,
+            changed: attributes.changed,
+        }
+    }
+
+    /// Was the last change long enough before `now` that a later one would show?
+    fn is_proof(&self, now: Timestamp) -> bool {
+        let last = SystemTime::from(self.modified.max(self.changed));
+        SystemTime::from(now)
+            .duration_since(last)
+            .is_ok_and(|age| age > CLOCK_GRAIN)
+    }
+}
+
+/// What is known of the module's side.
+pub(super) struct State {
+    table: ChunkTable,
+    module_size: u64,
+    module_modified: Timestamp,
+    /// That time was asked for: writes are not to move it.
+    is_time_set: bool,
+    /// Space is reserved up to here.
+    reserved_to: u64,
+    /// The backing file has been read in this state, and all that differed was written.
+    seen: Option<Seen>,
+    last_look: Instant,
+    /// How long the last look took.
+    cost: Duration,
+    is_failing: bool,
+    errors: Errors,
+}
+
+impl State {
+    /// The module's file has this size now.
+    pub(super) fn resized(&mut self, size: u64) {
+        self.table.resize(size);
+        self.module_size = size;
+        self.reserved_to = self.reserved_to.min(size);
+        self.seen = None;
+    }
+
+    /// The module has this time.
+    pub(super) fn set_modified(&mut self, time: Timestamp) {
+        self.module_modified = time;
+        self.is_time_set = true;
+        self.seen = None;
+    }
+}
+
+/// A file with a writer, or with changes to be written.
+pub(crate) struct WrittenFile {
+    pub(super) key: FileKey,
+    pub(super) identity: Identity,
+    /// Path in the view when it was opened, for messages.
+    pub(super) path: Vec<u8>,
+    /// The same open file description that the cache has.
+    pub(super) descriptor: OwnedFd,
+    sink: Arc<dyn ContentSink>,
+    /// Somebody could map it for writing (opened for reading and writing).
+    is_mappable: AtomicBool,
+    /// Opened with O_SYNC or O_DSYNC: written back at every tick.
+    is_prompt: AtomicBool,
+    /// How often it was opened for writing.
+    opens: AtomicU64,
+    state: Mutex<State>,
+}
+
+impl WrittenFile {
+    /// A file whose backing file `descriptor` has what the module has.
+    ///
+    /// # Errors
+    /// Those of reading the backing file.
+    pub(super) fn new(
+        key: FileKey,
+        identity: Identity,
+        path: &[u8],
+        descriptor: OwnedFd,
+        sink: Arc<dyn ContentSink>,
+    ) -> Result<WrittenFile, Errno> {
+        let seen = Seen::of(&fstat(&descriptor)?);
+        let mut table = ChunkTable::default();
+        let mut buffer = Vec::new();
+        for_each_data(&descriptor, seen.size, &mut buffer, |offset, bytes| {
+            for (index, chunk) in (chunks::chunk_of(offset)..).zip(bytes.chunks(CHUNK_BYTES)) {
+                table.set(index, chunks::hash(chunk));
+            }
+            Ok(())
+        })?;
+        Ok(WrittenFile {
+            key,
+            identity,
+            path: path.to_vec(),
+            descriptor,
+            sink,
+            is_mappable: AtomicBool::new(false),
+            is_prompt: AtomicBool::new(false),
+            opens: AtomicU64::new(0),
+            state: Mutex::new(State {
+                table,
+                module_size: seen.size,
+                module_modified: seen.modified,
+                is_time_set: false,
+                reserved_to: seen.size,
+                seen: None,
+                last_look: Instant::now(),
+                cost: Duration::ZERO,
+                is_failing: false,
+                errors: Errors::default(),
+            }),
+        })
+    }
+
+    /// Somebody opens it with these flags of open(2).
+    pub(super) fn opened(&self, flags: i32) {
+        self.opens.fetch_add(1, Ordering::AcqRel);
+        if flags & libc::O_ACCMODE != libc::O_WRONLY {
+            self.is_mappable.store(true, Ordering::Release);
+        }
+        if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
+            self.is_prompt.store(true, Ordering::Release);
+        }
+    }
+
+    /// How often it was opened for writing.
+    pub(super) fn opens(&self) -> u64 {
+        self.opens.load(Ordering::Acquire)
+    }
+
+    /// Has nobody looked at it for this long?
+    pub(super) fn is_due(&self, limit: Duration) -> bool {
+        let Some(state) = self.state.try_lock() else {
+            return false;
+        };
+        let wait = limit.max(state.cost.saturating_mul(IDLE_SHARE));
+        state.last_look.elapsed() >= wait
+    }
+
+    /// What the module is known to have. Held over a change of both sides.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn sink(&self) -> &dyn ContentSink {
+        &*self.sink
+    }
+
+    /// Is anybody able to write to it? What the kernel cannot tell counts as yes.
+    pub(super) fn has_writer(&self) -> bool {
+        view_sys::file::is_written_elsewhere(&self.descriptor).unwrap_or(true)
+    }
+
+    /// Writes what changed. An error is remembered as well as answered.
+    ///
+    /// # Errors
+    /// Those of the module and of reading the backing file.
+    pub(super) fn write_back(&self, look: Look) -> Result<(), Errno> {
+        self.write_back_locked(&mut self.state.lock(), look)
+    }
+
+    /// fsync(2), or fdatasync(2) when `data_only`: writes what changed and makes it durable.
+    ///
+    /// # Errors
+    /// Those of writing back, now or at any time since `reporter` was last told.
+    pub(super) fn synchronize(&self, reporter: Reporter, data_only: bool) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let mut result = self.write_back_locked(&mut state, Look::Quick);
+        if result.is_ok() && self.sink.has_name() {
+            result = self.sink.synchronize(data_only);
+            if let Err(error) = result {
+                state.errors.note(error, self.opens());
+            }
+        }
+        match state.errors.take(reporter, self.opens()) {
+            Some(error) => Err(error),
+            None => result,
+        }
+    }
+
+    /// The tick of the clock: reserves space for what was added, and writes what has waited long enough.
+    pub(super) fn tick(&self, limit: Duration) {
+        let Some(mut state) = self.state.try_lock() else {
+            return; // somebody is at it
+        };
+        let Ok(stat) = fstat(&self.descriptor) else {
+            return;
+        };
+        let size = Seen::of(&stat).size;
+        if size > state.reserved_to
+            && self.sink.has_name()
+            && self.reserve(&mut state, size).is_err()
+        {
+            // What fits is written now, and what does not is known to the next fsync.
+            let _ = self.write_back_locked(&mut state, Look::Thorough);
+            return;
+        }
+        let elapsed = state.last_look.elapsed();
+        if elapsed < state.cost.saturating_mul(IDLE_SHARE) {
+            return;
+        }
+        let is_prompt = self.is_prompt.load(Ordering::Acquire);
+        let is_mappable = self.is_mappable.load(Ordering::Acquire);
+        let may_be_mapped = is_mappable && elapsed >= MAPPED_PERIOD;
+        let is_due = is_prompt || elapsed >= limit;
+        if may_be_mapped || is_due && !self.looks_unchanged(&state, &stat) {
+            let _ = self.write_back_locked(&mut state, Look::Thorough);
+        }
+    }
+
+    /// Does the backing file look as it did when it was last read?
+    fn looks_unchanged(&self, state: &State, stat: &Stat) -> bool {
+        state.seen == Some(Seen::of(stat)) && !state.is_failing
+    }
+
+    fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
+        let start = Instant::now();
+        let stat = fstat(&self.descriptor)?;
+        let may_trust = look == Look::Quick && !self.is_mappable.load(Ordering::Acquire);
+        if may_trust && self.looks_unchanged(state, &stat) {
+            return Ok(());
+        }
+        if !self.sink.has_name() {
+            return Ok(());
+        }
+        let result = self.transfer(state, &stat);
+        state.is_failing = result.is_err();
+        match result {
+            Ok(()) => state.errors.has_recovered = true,
+            Err(error) => state.errors.note(error, self.opens()),
+        }
+        state.last_look = Instant::now();
+        state.cost = start.elapsed();
+        result
+    }
+
+    fn transfer(&self, state: &mut State, stat: &Stat) -> Result<(), Errno> {
+        let before = Seen::of(stat);
+        let looked_at = Timestamp::now();
+        state.seen = None;
+        let mut has_changed = before.size != state.module_size;
+        if before.size < state.module_size {
+            self.sink.set_size(before.size)?;
+            state.resized(before.size);
+        }
+        if before.size > state.reserved_to {
+            // Whether there is room, the writes will tell; here it keeps them together.
+            let _ = self.reserve(state, before.size);
+        }
+        let mut buffer = Vec::new();
+        let mut next = 0;
+        for_each_data(
+            &self.descriptor,
+            before.size,
+            &mut buffer,
+            |offset, bytes| {
+                has_changed |= self.write_hole(state, next, offset, before.size)?;
+                has_changed |= self.write_changed(state, offset, bytes)?;
+                next = offset + bytes.len() as u64;
+                Ok(())
+            },
+        )?;
+        has_changed |= self.write_hole(state, next, before.size, before.size)?;
+        if state.module_size < before.size {
+            self.sink.set_size(before.size)?;
+            state.module_size = before.size;
+        }
+        let mut modified = before.modified;
+        if has_changed && modified == state.module_modified && !state.is_time_set {
+            // Changed through a mapping, which moves no time.
+            modified = looked_at;
+            set_times(&self.descriptor, modified)?;
+        }
+        if has_changed || modified != state.module_modified {
+            self.sink.set_modified(modified)?;
+            state.module_modified = modified;
+        }
+        state.is_time_set = false;
+        state.seen =
+            Some(before).filter(|seen| seen.is_proof(looked_at) && modified == seen.modified);
+        Ok(())
+    }
+
+    /// Between `start` and `end` (a chunk's start, or the end of the file) the backing file has a hole.
+    fn write_hole(
+        &self,
+        state: &mut State,
+        start: u64,
+        end: u64,
+        size: u64,
+    ) -> Result<bool, Errno> {
+        static NOTHING: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
+        let mut has_changed = false;
+        let last = end.div_ceil(CHUNK_BYTES as u64).min(state.table.len());
+        for index in start.div_ceil(CHUNK_BYTES as u64)..last {
+            if state.table.get(index) == ZEROS {
+                continue;
+            }
+            let offset = index * CHUNK_BYTES as u64;
+            let length = (size - offset).min(CHUNK_BYTES as u64) as usize;
+            self.sink
+                .write(offset, NOTHING.get(..length).unwrap_or_default())?;
+            state.table.set(index, ZEROS);
+            state.module_size = state.module_size.max(offset + length as u64);
+            has_changed = true;
+        }
+        Ok(has_changed)
+    }
+
+    /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
+    fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
+        let mut written: Vec<(u64, u64)> = Vec::new();
+        let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut add = |range: std::ops::Range<usize>| match runs.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => runs.push(range),
+        };
+        let mut position = 0;
+        for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
+            let (hash, known) = (chunks::hash(chunk), state.table.get(index));
+            if hash != known {
+                written.push((index, hash));
+                if known == ZEROS {
+                    let mut place = position;
+                    for block in chunk.chunks(BLOCK_BYTES) {
+                        if !chunks::is_zero(block) {
+                            add(place..place + block.len());
+                        }
+                        place += block.len();
+                    }
+                } else {
+                    add(position..position + chunk.len());
+                }
+            }
+            position += chunk.len();
+        }
+        for (index, _) in &written {
+            state.table.set(*index, UNKNOWN);
+        }
+        for run in runs {
+            let offset = start + run.start as u64;
+            let end = start + run.end as u64;
+            self.sink
+                .write(offset, bytes.get(run).unwrap_or_default())?;
+            state.module_size = state.module_size.max(end);
+        }
+        for (index, hash) in &written {
+            state.table.set(*index, *hash);
+        }
+        Ok(!written.is_empty())
+    }
+
+    /// Reserves space for the data behind what is reserved already.
+    fn reserve(&self, state: &mut State, size: u64) -> Result<(), Errno> {
+        let mut offset = state.reserved_to;
+        state.reserved_to = size;
+        while let Some((start, end)) = next_data(&self.descriptor, offset, size) {
+            self.sink.reserve(start, end - start)?;
+            offset = end;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for WrittenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WrittenFile")
+            .field("key", &self.key)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets the time of the last change of a file that this process owns.
+pub(super) fn set_times(descriptor: &OwnedFd, modified: Timestamp) -> Result<(), Errno> {
+    let omit = rustix::fs::Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_OMIT,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: omit,
+        last_modification: rustix::fs::Timespec {
+            tv_sec: modified.seconds,
+            tv_nsec: i64::from(modified.nanoseconds),
+        },
+    };
+    rustix::fs::futimens(descriptor, &times)
+}
+
+/// The next data at or after `offset` and before `size`.
+fn next_data(file: &OwnedFd, offset: u64, size: u64) -> Option<(u64, u64)> {
+    if offset >= size {
+        return None;
+    }
+    let start = match seek(file, SeekFrom::Data(offset)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return None,
+        Err(_) => return Some((offset, size)),
+    };
+    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
+    (start < end).then_some((start, end))
+}
+
+/// Reads all chunks of the first `size` bytes that have data, from whole chunk to whole chunk, in order.
+fn for_each_data(
+    file: &OwnedFd,
+    size: u64,
+    buffer: &mut Vec<u8>,
+    mut take: impl FnMut(u64, &[u8]) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let chunk = CHUNK_BYTES as u64;
+    let mut offset = 0;
+    while let Some((start, end)) = next_data(file, offset, size) {
+        let mut at = (start / chunk * chunk).max(offset);
+        let end = end.div_ceil(chunk).saturating_mul(chunk).min(size);
+        while at < end {
+            let wanted = (end - at).min(BUFFER_BYTES as u64) as usize;
+            if buffer.len() < wanted {
+                buffer.resize(wanted, 0);
+            }
+            let space = buffer.get_mut(..wanted).unwrap_or_default();
+            let got = read_full(file, space, at)?;
+            let bytes = buffer.get(..got).unwrap_or_default();
+            if !bytes.is_empty() {
+                take(at, bytes)?;
+            }
+            if got < wanted {
+                return Ok(()); // cut meanwhile: the next look sees it
+            }
+            at += got as u64;
+        }
+        offset = end;
+    }
+    Ok(())
+}
+
+fn read_full(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match pread(file, rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
