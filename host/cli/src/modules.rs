@@ -19,20 +19,20 @@ pub const TYPES: &[ModuleInfo] = &[
     ModuleInfo {
         name: "ext2",
         source: SourceKind::Image,
-        can_write: false,
-        about: "ext2 image, read-only",
+        can_write: true,
+        about: "ext2 image, read-only unless `rw`",
     },
     ModuleInfo {
         name: "ext3",
         source: SourceKind::Image,
-        can_write: false,
-        about: "ext3 image, read-only",
+        can_write: true,
+        about: "ext3 image, read-only unless `rw`",
     },
     ModuleInfo {
         name: "ext4",
         source: SourceKind::Image,
-        can_write: false,
-        about: "ext4 image, read-only",
+        can_write: true,
+        about: "ext4 image, read-only unless `rw`",
     },
     ModuleInfo {
         name: "tmpfs",
@@ -90,17 +90,24 @@ fn open_ext(
     options: &MountOptions,
     log: Arc<dyn Fn(&str) + Send + Sync>,
 ) -> Result<OpenedModule, Refusal> {
-    if options.read_only == Some(false) {
-        log("mounted read-only: ext images cannot be written yet");
-    }
-    let words = format!("offset={},{}", options.offset_bytes, options.rest_text());
+    let access = if options.read_only == Some(false) {
+        "rw"
+    } else {
+        "ro"
+    };
+    let words = format!(
+        "{access},offset={},{}",
+        options.offset_bytes,
+        options.rest_text()
+    );
     match Ext::open(source.clone(), &words, Box::new(move |line| log(line))) {
         Ok(ext) => {
             let name = ext.volume().type_name().to_owned();
+            let is_read_only = !ext.is_writable();
             Ok(OpenedModule {
                 filesystem: Box::new(ext),
                 name,
-                is_read_only: true,
+                is_read_only,
             })
         }
         Err(error) => Err(explain_ext(&error, source.as_ref(), options.offset_bytes)),
