@@ -165,6 +165,16 @@ fn image(s: &Setup) -> Result<(), String> {
         fs::read(&image).is_ok_and(|after| after == before),
         "the image is untouched"
     );
+    // Written in one view, read in the next; meanwhile nobody else gets it.
+    let mount = format!("{image}:{point}:rw");
+    let second = format!("{} run -m {mount} -- true", s.view());
+    let written = format!(
+        "cd {point} && echo kept > new && mv new dir && ! {second} 2>&1 | grep -c 'in use by another mount'"
+    );
+    let done = s.script(&["-m", &mount], &written)?;
+    ensure_eq!((done.code, done.out.as_str()), (1, "1\n"), "{done:?}");
+    let done = s.script(&["-m", &mount], &format!("cat {point}/dir/new"))?;
+    ensure_eq!((done.code, done.out.as_str()), (0, "kept\n"), "{done:?}");
     Ok(())
 }
 
