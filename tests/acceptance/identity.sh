@@ -198,6 +198,28 @@ dpkg --root="$PWD/t/root" --force-script-chrootless -i t/p.deb
 ./equal "$(stat -c "%u:%g %a" t/root/usr/share/view-test)" "33:34 2755"
 dpkg --root="$PWD/t/root" -r view-test; [ ! -e t/root/usr/share/view-test/file ]'
 
+root 'chroot' '
+mkdir -p t/tree/bin t/tree/etc t/tree/proc; echo inner >t/tree/etc/name; cd t/tree
+libraries=$(ldd /bin/sh /bin/cat /bin/ls | grep -o "/[^ :]*" | sort -u)
+for file in /bin/sh /bin/cat /bin/ls $libraries; do mkdir -p .$(dirname $file); cp $file .$file; done
+mount --bind /proc proc; cd ../..
+./equal "$(chroot t/tree /bin/sh -c "cat /etc/name; cd ..; pwd; cat /../etc/name; ls /home 2>/dev/null; cat /proc/self/comm")" "inner
+/
+inner
+cat"
+./equal "$(chroot t/tree /bin/sh -c "/bin/sh -c \"cat /etc/name\"")" inner
+[ ! -e /etc/name ]; ./refused ./as 50 sh -c "chroot t/tree /bin/sh -c true; exit \$?"
+umount t/tree/proc'
+
+# Its scripts run in the tree.
+printf '#!/bin/sh\necho $1 $(id -u) >/etc/script\n' >pkg/DEBIAN/postinst
+chmod 755 pkg/DEBIAN/postinst
+root 'dpkg runs a script in the tree' '
+mkdir -p t/root/bin t/root/etc t/root/var/lib/dpkg/updates t/root/var/lib/dpkg/info; : >t/root/var/lib/dpkg/status
+for file in /bin/sh $(ldd /bin/sh /usr/bin/id | grep -o "/[^ :]*" | sort -u) /usr/bin/id; do mkdir -p t/root$(dirname $file); cp $file t/root$file; done
+dpkg-deb -b pkg t/p.deb; dpkg --root="$PWD/t/root" -i t/p.deb
+./equal "$(cat t/root/etc/script)" "configure 0"'
+
 root 'useradd' '
 cp -r /etc/pam.d t/pam.d; cp /etc/passwd /etc/group /etc/login.defs t/
 printf "root:*:19000:0:99999:7:::\n" >t/shadow; cp t/shadow t/gshadow

@@ -82,7 +82,7 @@ pub fn run(
         "extrw" => {
             let image = make_image(&home)?;
             (
-                vec!["-m".into(), words(&image, ":default_permissions")],
+                vec!["-m".into(), words(&image, ":rw,default_permissions")],
                 &point,
             )
         }

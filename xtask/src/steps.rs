@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 18] = [
+pub const STEPS: [Step; 19] = [
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -97,6 +97,11 @@ pub const STEPS: [Step; 18] = [
     Step {
         name: "identity",
         about: "root and other ids of a view, owners, mount(8)",
+        run: script,
+    },
+    Step {
+        name: "writable",
+        about: "images written by programs, e2fsck clean",
         run: script,
     },
     Step {

@@ -1,4 +1,4 @@
-//! Writers on mutated images: whatever the bytes say, nothing panics, loops or writes into the superblock's copies.
+//! Writers on mutated images: whatever the bytes say, nothing panics or loops.
 
 mod common;
 

@@ -395,3 +395,36 @@ fn what_cannot_be_written_is_mounted_read_only_with_the_reason() {
         assert!(std::fs::read(&image).unwrap() == before, "{feature}");
     }
 }
+
+#[test]
+fn several_threads_work_at_once() {
+    let directory = scratch("writing-threads");
+    for kind in KINDS
+        .iter()
+        .filter(|kind| matches!(kind.name, "ext4" | "ext2"))
+    {
+        let image = fresh(&directory, kind, "48M");
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(&image)
+            .unwrap();
+        let ext = view_ext::Ext::open(std::sync::Arc::new(file), "", Box::new(|_| {})).unwrap();
+        let ext = std::sync::Mutex::new(Some(std::sync::Arc::new(ext)));
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let ext = ext.lock().unwrap().clone().unwrap();
+                scope.spawn(move || common::writable::work(&ext, thread));
+            }
+        });
+        let ext = ext.lock().unwrap().take().unwrap();
+        let mut ext = std::sync::Arc::into_inner(ext).unwrap();
+        fuse_compat::Filesystem::destroy(&mut ext);
+        check(&image);
+        let fs = Mounted::open(&image, "ro");
+        for thread in 0..4 {
+            let sub = fs.lookup(1, &format!("thread-{thread}")).unwrap();
+            assert_eq!(fs.names(sub).len(), 20, "{}", kind.name);
+        }
+    }
+}

@@ -20,19 +20,19 @@ pub const TYPES: &[ModuleInfo] = &[
         name: "ext2",
         source: SourceKind::Image,
         can_write: true,
-        about: "ext2 image",
+        about: "ext2 image, read-only unless `rw`",
     },
     ModuleInfo {
         name: "ext3",
         source: SourceKind::Image,
         can_write: true,
-        about: "ext3 image",
+        about: "ext3 image, read-only unless `rw`",
     },
     ModuleInfo {
         name: "ext4",
         source: SourceKind::Image,
         can_write: true,
-        about: "ext4 image",
+        about: "ext4 image, read-only unless `rw`",
     },
     ModuleInfo {
         name: "tmpfs",
@@ -90,12 +90,16 @@ fn open_ext(
     options: &MountOptions,
     log: Arc<dyn Fn(&str) + Send + Sync>,
 ) -> Result<OpenedModule, Refusal> {
-    let mut words = format!("offset={},{}", options.offset_bytes, options.rest_text());
-    match options.read_only {
-        Some(true) => words.push_str(",ro"),
-        Some(false) => words.push_str(",rw"),
-        None => {}
-    }
+    let access = if options.read_only == Some(false) {
+        "rw"
+    } else {
+        "ro"
+    };
+    let words = format!(
+        "{access},offset={},{}",
+        options.offset_bytes,
+        options.rest_text()
+    );
     match Ext::open(source.clone(), &words, Box::new(move |line| log(line))) {
         Ok(ext) => {
             let name = ext.volume().type_name().to_owned();

@@ -138,6 +138,7 @@ fn make_image(s: &Setup) -> Result<String, String> {
 
 fn image(s: &Setup) -> Result<(), String> {
     let (image, point) = (make_image(s)?, s.directory("mnt")?);
+    let before = fs::read(&image).map_err(|e| e.to_string())?;
     for words in [
         vec!["mount", "ext4", &image, &point, "--"],
         vec!["mount", "-t", "ext4", &image, &point, "--"],
@@ -154,8 +155,7 @@ fn image(s: &Setup) -> Result<(), String> {
             "{done:?}"
         );
     }
-    let before = fs::read(&image).map_err(|e| e.to_string())?;
-    let done = s.script(&["-m", &format!("{image}:{point}:ro")], &format!("cd {point}/dir && pwd && ls && cat ../file && ! echo x > new && ! rm a && df . | tail -n 1 | grep -c {point}"))?;
+    let done = s.script(&["-m", &format!("{image}:{point}")], &format!("cd {point}/dir && pwd && ls && cat ../file && ! echo x > new && ! rm a && df . | tail -n 1 | grep -c {point}"))?;
     ensure_eq!(
         done.out,
         format!("{point}/dir\na\nin the image\n1\n"),
@@ -166,7 +166,7 @@ fn image(s: &Setup) -> Result<(), String> {
         "the image is untouched"
     );
     // Written in one view, read in the next; meanwhile nobody else gets it.
-    let mount = format!("{image}:{point}");
+    let mount = format!("{image}:{point}:rw");
     let second = format!("{} run -m {mount} -- true", s.view());
     let written = format!(
         "cd {point} && echo kept > new && mv new dir && ! {second} 2>&1 | grep -c 'in use by another mount'"

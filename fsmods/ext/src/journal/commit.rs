@@ -74,7 +74,7 @@ fn map(
 }
 
 impl Writer {
-    /// Takes over a journal whose log has been replayed and written home. `end` is the first transaction
+    /// Takes over a journal whose log has been replayed and written home; nothing is written yet. `end` is the first transaction
     /// that the log did not hold, when there was one.
     ///
     /// # Errors
@@ -119,11 +119,18 @@ impl Writer {
             used: 0,
             sequence,
         };
-        writer.write_superblock(blocks, true).map_err(failed)?;
+        writer.set_start(true);
         let parsed = JournalSuperblock::parse(&writer.bytes, blocks.block_size());
         writer.log = parsed.map_err(failed)?;
-        blocks.flush().map_err(failed)?;
         Ok(writer)
+    }
+
+    /// Opens the log on the medium. By then the file system's superblock has to say that it needs recovery.
+    ///
+    /// # Errors
+    /// The source fails.
+    pub(crate) fn begin(&mut self, blocks: &Blocks) -> Result<()> {
+        self.emptied(blocks, true)
     }
 
     /// Where the journal's blocks lie, as ranges of the file system.
@@ -375,7 +382,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write_superblock(&mut self, blocks: &Blocks, is_open: bool) -> Result<()> {
+    fn set_start(&mut self, is_open: bool) {
         let start = if is_open { self.head } else { 0 };
         put_be32(&mut self.bytes, 0x18, self.sequence);
         let start = u32::try_from(start).unwrap_or(0);
@@ -385,6 +392,10 @@ impl Writer {
             let sum = crc32c(!0, span(&self.bytes, 0, SUPERBLOCK_BYTES));
             put_be32(&mut self.bytes, 0xfc, sum);
         }
+    }
+
+    fn write_superblock(&mut self, blocks: &Blocks, is_open: bool) -> Result<()> {
+        self.set_start(is_open);
         blocks.write_raw(self.place(0)?, 0, span(&self.bytes, 0, SUPERBLOCK_BYTES))
     }
 }

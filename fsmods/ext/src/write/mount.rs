@@ -149,7 +149,7 @@ pub(crate) fn open(
     let failed = |error: Error| MountError::Geometry(error.to_string());
     let groups = groups::load(&volume.blocks, geometry).map_err(failed)?;
     let mut ranges = groups::zones(geometry, &groups);
-    let journal = match geometry.features.compat(COMPAT_HAS_JOURNAL) {
+    let mut journal = match geometry.features.compat(COMPAT_HAS_JOURNAL) {
         false => None,
         true => {
             let inode = volume.inode(geometry.journal_inode).map_err(failed)?;
@@ -193,6 +193,9 @@ pub(crate) fn open(
         put16(bytes, 0x34, mounts);
     })
     .map_err(failed)?;
+    if let Some(journal) = &mut journal {
+        journal.begin(&volume.blocks).map_err(failed)?;
+    }
     let mut writer = Writer {
         journal,
         groups,

@@ -179,8 +179,9 @@ pub fn run(image: &Path, name: &str, seed: u64, rounds: u64) {
                 &model.files,
                 &format!("{name} round {round}"),
             );
-            fs = fs.remount();
-            super::run("e2fsck", &["-fn", image.to_str().unwrap()], &[0, 4, 8, 12]);
+            fs.unmount();
+            super::writable::check(image);
+            fs = Mounted::open(image, "");
             compare(
                 &fs,
                 1,

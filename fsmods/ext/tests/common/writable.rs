@@ -486,3 +486,35 @@ impl Mounted {
         (figures.free_blocks, figures.free_inodes)
     }
 }
+
+/// What one thread of several does: files come, are read back, and half of them go.
+pub fn work(ext: &Ext, thread: u64) {
+    let request = Request::new(thread, 0, 0, 1);
+    let name = format!("thread-{thread}");
+    let made = sync::mkdir(ext, &request, INodeNo(1), OsStr::new(&name), 0o755, 0).unwrap();
+    let parent = made.attr.ino;
+    let mut random = super::Random::new(thread);
+    for number in 0..40 {
+        let name = format!("file-{number}");
+        let name = OsStr::new(&name);
+        let made = sync::create(ext, &request, parent, name, 0o644, 0, 0).unwrap();
+        let node = made.entry.attr.ino;
+        let size = random.below(60_000) as usize + 1;
+        let data = random.bytes(size);
+        let none = WriteFlags::empty();
+        let flags = OpenFlags(libc::O_RDWR);
+        let handle = FileHandle(0);
+        sync::write(ext, &request, node, handle, 0, &data, none, flags, None).unwrap();
+        let length = u32::try_from(data.len()).unwrap();
+        let back = sync::read(ext, &request, node, handle, 0, length, flags, None).unwrap();
+        assert!(back == data, "thread {thread}, file {number}");
+        if number % 5 == 0 {
+            ext.sync().unwrap();
+        }
+        if number % 2 == 0 {
+            sync::unlink(ext, &request, parent, name).unwrap();
+        }
+        ext.forget(&request, node, 1);
+        sync::lookup(ext, &request, INodeNo(1), OsStr::new("lost+found")).unwrap();
+    }
+}

@@ -22,6 +22,8 @@ pub const CAP_SETGID: u32 = 6;
 pub const CAP_SETUID: u32 = 7;
 /// May change bounding set and securebits.
 pub const CAP_SETPCAP: u32 = 8;
+/// May change its root.
+pub const CAP_SYS_CHROOT: u32 = 18;
 /// May mount.
 pub const CAP_SYS_ADMIN: u32 = 21;
 /// May make device nodes.

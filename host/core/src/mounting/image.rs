@@ -22,12 +22,10 @@ use view_vfs::place::Place;
 /// What a mount wants to do with its image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It was said to be read-only, or its module cannot write.
+    /// To read: nobody said `rw`, or its module cannot write.
     Read,
-    /// To write, if that is permitted.
-    Write,
     /// To write: `rw` was said.
-    MustWrite,
+    Write,
 }
 
 /// An opened and locked image.
@@ -60,23 +58,13 @@ pub(super) fn open(place: &Place, access: Access) -> Result<Image, Refusal> {
                 .with_hint("use -v SRC:DST for a directory of the host"),
         );
     }
-    let opened = match access {
-        Access::Read => None,
-        Access::Write | Access::MustWrite => match open_as(place, libc::O_RDWR) {
-            Ok(opened) => Some(opened),
-            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY)
-                if access == Access::Write =>
-            {
-                None
-            }
-            Err(errno) => return Err(Refusal::from_errno(errno)),
-        },
+    let is_writable = access == Access::Write;
+    let flags = if is_writable {
+        libc::O_RDWR
+    } else {
+        libc::O_RDONLY
     };
-    let is_writable = opened.is_some();
-    let (descriptor, dentry) = match opened {
-        Some(opened) => opened,
-        None => open_as(place, libc::O_RDONLY).map_err(Refusal::from_errno)?,
-    };
+    let (descriptor, dentry) = open_as(place, flags).map_err(Refusal::from_errno)?;
     let lock = lock(&descriptor, is_writable)?;
     let file = File::from(descriptor);
     let source: Arc<dyn BlockSource> = match dentry {

@@ -83,10 +83,9 @@ pub(super) fn open_filesystem(
         SourceKind::None => ModuleSource::None,
         SourceKind::Image => {
             let access = match options.read_only {
-                _ if !can_write => Access::Read,
-                Some(true) => Access::Read,
-                Some(false) => Access::MustWrite,
-                None => Access::Write,
+                Some(false) if can_write => Access::Write,
+                // An image is only written when that was said.
+                _ => Access::Read,
             };
             let image = image::open(&request.existing(path)?, access)?;
             let source = ModuleSource::Image {

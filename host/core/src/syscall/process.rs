@@ -1,7 +1,12 @@
 //! prctl(2) and chroot(2).
 
+use crate::control::protocol::{MountKind, MountSpec};
+use crate::identity::ids::CAP_SYS_CHROOT;
+use crate::mounting;
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use view_vfs::attributes::Kind;
 use view_vfs::resolver::WalkFlags;
 
@@ -42,7 +47,8 @@ fn has_same_program(one: u32, other: u32) -> bool {
     program(one).is_some_and(|path| program(other) == Some(path))
 }
 
-/// chroot: needs a privilege natively, and the view has no other root to give
+/// chroot: for who has the capability in a view with ids of its own, a namespace whose root is bound; else refused, as for
+/// every ordinary user
 pub fn chroot(task: &Task<'_>) -> Result<Answer, Errno> {
     let text = task.path(0)?;
     let place = task
@@ -51,5 +57,26 @@ pub fn chroot(task: &Task<'_>) -> Result<Answer, Errno> {
     if place.kind()? != Kind::Directory {
         return Err(Errno::NOTDIR);
     }
-    Err(Errno::PERM)
+    let identity = task.view.identity.get().ok_or(Errno::PERM)?;
+    if !identity.of(task.call.tid).has(CAP_SYS_CHROOT) {
+        return Err(Errno::PERM);
+    }
+    task.commit()?;
+    let path = place.view_path();
+    if path == b"/" {
+        return Ok(Answer::DONE);
+    }
+    let namespace = task.namespace.child();
+    let root = MountSpec {
+        filesystem: None,
+        source: OsString::from_vec(path),
+        target: "/".into(),
+        options: String::new(),
+        kind: MountKind::Bind,
+    };
+    let process = task.process();
+    mounting::mount_by(task.view, &namespace, process, &root)
+        .map_err(|refusal| Errno::from_raw_os_error(refusal.errno))?;
+    task.view.add_namespace(process, namespace);
+    Ok(Answer::DONE)
 }

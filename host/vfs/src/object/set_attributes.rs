@@ -8,7 +8,6 @@ use super::inode::Inode;
 use super::module_error;
 use crate::attributes::{Attributes, Kind, Timestamp};
 use crate::credentials::Caller;
-use crate::page_cache::Stamp;
 use crate::permission::{self, MAY_WRITE};
 
 /// A change of attributes.
@@ -187,10 +186,7 @@ impl Dentry {
             ..Request::size(size)
         };
         let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-        cache.resize(key, size, || {
-            let changed = self.send_change(change, caller, handle)?;
-            Ok(Stamp::of(&changed))
-        })
+        cache.resize(key, size, || self.send_change(change, caller, handle))
     }
 
     fn change_times(
@@ -219,7 +215,7 @@ impl Dentry {
             return send().map(drop);
         }
         let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-        cache.change_times(key, || send().map(|changed| changed.modified))
+        cache.change_times(key, send)
     }
 
     /// Linux's `mnt_want_write`.

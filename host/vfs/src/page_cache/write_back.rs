@@ -29,7 +29,7 @@ use super::watcher::Watcher;
 use super::written::{self, ContentSink, Look, Reporter, WrittenFile};
 use super::{Content, ContentSource, FileKey, Filled, NextData, PageCache, Stamp, Wanted};
 use super::{is_opened_elsewhere, reopen};
-use crate::attributes::{Attributes, Identity, Timestamp};
+use crate::attributes::{Attributes, Identity};
 
 /// A change waits at most this long, as long as nobody asks for it.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -158,7 +158,7 @@ impl PageCache {
         }
     }
 
-    /// Changes the size of a file: `change` does it at the module and answers the new version, the backing file
+    /// Changes the size of a file: `change` does it at the module and answers what it has now, the backing file
     /// follows, also for those who have it open or mapped.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl PageCache {
         &self,
         key: FileKey,
         size: u64,
-        change: impl FnOnce() -> Result<Stamp, Errno>,
+        change: impl FnOnce() -> Result<Attributes, Errno>,
     ) -> Result<(), Errno> {
         let Some(file) = self.files.lock().get(&key).cloned() else {
             return change().map(drop);
@@ -185,40 +185,40 @@ impl PageCache {
         let writable = reopen(filled.descriptor.as_fd(), libc::O_RDWR)?;
         let written = filled.written.clone();
         let mut state = written.as_ref().map(|written| written.state());
-        let stamp = change()?;
+        let now = change()?;
         ftruncate(&writable, size)?;
         match (&written, &mut state) {
             (Some(written), Some(state)) => {
                 state.resized(size);
-                written.set_modified(state, stamp.modified)?;
+                written.set_modified(state, now.modified, now.changed)?;
                 // The module knows what the change made of the mode.
                 written.mode_set();
             }
             _ => {
-                written::set_times(&filled.descriptor, stamp.modified)?;
-                filled.stamp = stamp;
+                written::set_times(&filled.descriptor, now.modified)?;
+                filled.stamp = Stamp::of(&now);
             }
         }
         Self::charge(filled);
         Ok(())
     }
 
-    /// Changes the times of a file: `change` does it at the module and answers the time of the last change of the
-    /// contents, which the backing file gets as well if the file is written.
+    /// Changes the times of a file: `change` does it at the module and answers what it has now, which the
+    /// backing file gets as well if the file is written.
     ///
     /// # Errors
     /// Those of `change`.
     pub(crate) fn change_times(
         &self,
         key: FileKey,
-        change: impl FnOnce() -> Result<Timestamp, Errno>,
+        change: impl FnOnce() -> Result<Attributes, Errno>,
     ) -> Result<(), Errno> {
         let Some(written) = self.written_file(key) else {
             return change().map(drop);
         };
         let mut state = written.state();
-        let modified = change()?;
-        written.set_modified(&mut state, modified)
+        let now = change()?;
+        written.set_modified(&mut state, now.modified, now.changed)
     }
 
     /// The mode of a file was set: one that is written may be run, or may not any more, and has the set-id bits it was

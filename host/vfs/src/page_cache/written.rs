@@ -178,8 +178,8 @@ pub(super) struct State {
     table: ChunkTable,
     module_size: u64,
     module_modified: Timestamp,
-    /// That time was asked for: writes are not to move it.
-    is_time_set: bool,
+    /// That time was asked for, and writes are not to move it: the module's time of the last change of the inode then.
+    time_set: Option<Timestamp>,
     /// Space is reserved up to here.
     reserved_to: u64,
     /// The backing file has been read in this state, and all that differed was written.
@@ -201,9 +201,9 @@ impl State {
     }
 
     /// The module has this time.
-    fn set_modified(&mut self, time: Timestamp) {
-        self.module_modified = time;
-        self.is_time_set = true;
+    fn set_modified(&mut self, modified: Timestamp, changed: Timestamp) {
+        self.module_modified = modified;
+        self.time_set = Some(changed);
         self.seen = None;
     }
 }
@@ -263,7 +263,7 @@ impl WrittenFile {
                 table,
                 module_size: seen.size,
                 module_modified: seen.modified,
-                is_time_set: false,
+                time_set: None,
                 reserved_to: seen.size,
                 seen: None,
                 last_look: Instant::now(),
@@ -299,11 +299,16 @@ impl WrittenFile {
         }
     }
 
-    /// The module has this time of the last change: the backing file gets it as well.
+    /// The module has these times of the last change (of the contents, of the inode): the backing file gets it as well.
     ///
     /// # Errors
     /// Those of futimens(2).
-    pub(super) fn set_modified(&self, state: &mut State, time: Timestamp) -> Result<(), Errno> {
+    pub(super) fn set_modified(
+        &self,
+        state: &mut State,
+        time: Timestamp,
+        changed: Timestamp,
+    ) -> Result<(), Errno> {
         let before = Seen::of(&fstat(&self.descriptor)?).modified;
         set_times(&self.descriptor, time)?;
         let mut mode_set_at = self.mode_set_at.lock();
@@ -311,7 +316,7 @@ impl WrittenFile {
             *mode_set_at = time;
         }
         drop(mode_set_at);
-        state.set_modified(time);
+        state.set_modified(time, changed);
         Ok(())
     }
 
@@ -458,18 +463,22 @@ impl WrittenFile {
             state.module_size = before.size;
         }
         let mut modified = before.modified;
-        if has_changed && modified == state.module_modified && !state.is_time_set {
+        if has_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
             set_times(&self.descriptor, modified)?;
         }
         if has_changed || modified != state.module_modified {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
-            self.sink
-                .set_times(modified, before.changed, drops_set_ids)?;
+            // A time that was set moved the backing file's own time of change a little later than the module's.
+            let changed = match state.time_set {
+                Some(changed) if modified == state.module_modified => changed,
+                _ => before.changed,
+            };
+            self.sink.set_times(modified, changed, drops_set_ids)?;
             state.module_modified = modified;
         }
-        state.is_time_set = false;
+        state.time_set = None;
         state.seen =
             Some(before).filter(|seen| seen.is_proof(looked_at) && modified == seen.modified);
         Ok(())
