@@ -208,13 +208,18 @@ impl Inode {
     /// # Errors
     /// Those of the module.
     pub fn attributes(&self) -> Result<Attributes, Errno> {
+        if !self.is_written.load(Ordering::Acquire) {
+            return self.module_attributes();
+        }
+        let cache = self.instance.page_cache();
+        let was_written = cache.written_attributes(self.file_key()).is_some();
         let mut attributes = self.module_attributes()?;
-        if self.is_written.load(Ordering::Acquire)
-            && let Some((now, drops_set_ids)) = self
-                .instance
-                .page_cache()
-                .written_attributes(self.file_key())
-        {
+        let now = cache.written_attributes(self.file_key());
+        if was_written && now.is_none() {
+            // What is clean now was not perhaps when the module was asked.
+            return self.module_attributes();
+        }
+        if let Some((now, drops_set_ids)) = now {
             attributes.size = now.size;
             attributes.blocks = now.blocks;
             if now.modified != attributes.modified {

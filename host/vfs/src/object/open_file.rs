@@ -100,6 +100,10 @@ impl Drop for OpenFile {
 }
 
 impl ContentSource for OpenFile {
+    fn stamp(&self) -> Result<Stamp, Errno> {
+        Ok(Stamp::of(&self.inode.module_attributes()?))
+    }
+
     fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         let instance = self.inode.instance();
         sync::read(

@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use rustix::fs::ftruncate;
 use rustix::io::{Errno, pwrite};
 
+use super::Stamp;
+
 /// Bytes of one request to the module.
 const REQUEST_BYTES: u64 = 1 << 20;
 /// Blocks of zeros of this size are not written.
@@ -33,6 +35,12 @@ pub(crate) trait ContentSource {
     /// # Errors
     /// Those of the module.
     fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno>;
+
+    /// The version that the module has now. Asked for while nobody can write to the file through the cache.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn stamp(&self) -> Result<Stamp, Errno>;
 
     /// The next data at or after `offset`.
     ///

@@ -269,6 +269,11 @@ impl PageCache {
                 continue;
             }
             self.touch(&file);
+            let mut wanted = *wanted;
+            if !matches!(&*content, Content::Filled(filled) if filled.is(&wanted.stamp)) {
+                // It may have been written, and written back, since the caller looked.
+                wanted.stamp = source.stamp()?;
+            }
             if let Content::Filled(filled) = &*content
                 && filled.is(&wanted.stamp)
             {
@@ -277,7 +282,7 @@ impl PageCache {
             }
             // An older version stays with those who have it open.
             self.retire(&mut content);
-            match self.fill(wanted, source) {
+            match self.fill(&wanted, source) {
                 Ok(filled) => {
                     let opened = reopen(filled.descriptor.as_fd(), flags);
                     let identity = filled.identity;

@@ -20,6 +20,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::fs::{Mode, SeekFrom, fchmod, fstat, ftruncate, seek};
@@ -65,10 +66,17 @@ impl PageCache {
                 continue;
             }
             self.touch(&file);
+            let mut wanted = *wanted;
+            if !is_usable(&content, &wanted, is_prompt) {
+                // It may have been written, and written back, since the caller looked.
+                wanted.stamp = source.stamp()?;
+            }
+            let wanted = &wanted;
             if !is_usable(&content, wanted, is_prompt) {
                 let made = match &*content {
                     Content::Filled(clean) if clean.stamp == wanted.stamp => {
-                        self.fill_where(wanted, &Copied(&clean.descriptor), is_prompt)
+                        let copied = Copied(&clean.descriptor, clean.stamp);
+                        self.fill_where(wanted, &copied, is_prompt)
                     }
                     _ => self.fill_where(wanted, source, is_prompt),
                 };
@@ -169,38 +177,42 @@ impl PageCache {
         size: u64,
         change: impl FnOnce() -> Result<Attributes, Errno>,
     ) -> Result<(), Errno> {
-        let Some(file) = self.files.lock().get(&key).cloned() else {
-            return change().map(drop);
-        };
-        let mut content = file.content.lock();
-        let filled = match &mut *content {
-            Content::Filled(filled) if !filled.is_sealed => filled,
-            _ => {
-                let changed = change().map(drop);
-                self.retire(&mut content);
-                self.unlist(key, &file);
-                return changed;
+        loop {
+            // Also a file that is not cached: nobody is to fill it meanwhile.
+            let file = self.listed(key);
+            let mut content = file.content.lock();
+            if file.is_unlisted.load(Ordering::Acquire) {
+                continue;
             }
-        };
-        let writable = reopen(filled.descriptor.as_fd(), libc::O_RDWR)?;
-        let written = filled.written.clone();
-        let mut state = written.as_ref().map(|written| written.state());
-        let now = change()?;
-        ftruncate(&writable, size)?;
-        match (&written, &mut state) {
-            (Some(written), Some(state)) => {
-                state.resized(size);
-                written.set_modified(state, now.modified, now.changed)?;
-                // The module knows what the change made of the mode.
-                written.mode_set();
+            let filled = match &mut *content {
+                Content::Filled(filled) if !filled.is_sealed => filled,
+                _ => {
+                    let changed = change().map(drop);
+                    self.retire(&mut content);
+                    self.unlist(key, &file);
+                    return changed;
+                }
+            };
+            let writable = reopen(filled.descriptor.as_fd(), libc::O_RDWR)?;
+            let written = filled.written.clone();
+            let mut state = written.as_ref().map(|written| written.state());
+            let now = change()?;
+            ftruncate(&writable, size)?;
+            match (&written, &mut state) {
+                (Some(written), Some(state)) => {
+                    state.resized(size);
+                    written.set_modified(state, now.modified, now.changed)?;
+                    // The module knows what the change made of the mode.
+                    written.mode_set();
+                }
+                _ => {
+                    written::set_times(&filled.descriptor, now.modified)?;
+                    filled.stamp = Stamp::of(&now);
+                }
             }
-            _ => {
-                written::set_times(&filled.descriptor, now.modified)?;
-                filled.stamp = Stamp::of(&now);
-            }
+            Self::charge(filled);
+            return Ok(());
         }
-        Self::charge(filled);
-        Ok(())
     }
 
     /// Changes the times of a file: `change` does it at the module and answers what it has now, which the
@@ -439,9 +451,13 @@ fn from_io(error: std::io::Error) -> Errno {
 }
 
 /// A backing file as the source of another.
-struct Copied<'a>(&'a OwnedFd);
+struct Copied<'a>(&'a OwnedFd, Stamp);
 
 impl ContentSource for Copied<'_> {
+    fn stamp(&self) -> Result<Stamp, Errno> {
+        Ok(self.1)
+    }
+
     fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; size as usize];
         let mut done = 0;

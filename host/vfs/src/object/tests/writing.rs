@@ -165,6 +165,33 @@ fn appends_of_several_descriptors_do_not_overwrite_each_other() {
 }
 
 #[test]
+fn files_that_are_opened_while_they_are_written_back_lose_nothing() {
+    let behaviour = Behaviour {
+        ttl: Duration::ZERO,
+        ..Behaviour::default()
+    };
+    let mounted = mount_with(behaviour, InstanceOptions::default());
+    let number = mounted.file("log", b"");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut last = 0;
+                for _ in 0..150 {
+                    let mut file = open(&mounted, "log", libc::O_WRONLY | libc::O_APPEND);
+                    file.write_all(b"line\n").unwrap();
+                    drop(file);
+                    let now = size(&mounted, "log");
+                    assert!(now >= last + 5, "{now} after {last}");
+                    last = now;
+                }
+            });
+        }
+    });
+    wait_until_clean(&mounted);
+    assert_eq!(mounted.shared.contents(number).len(), 4 * 150 * 5);
+}
+
+#[test]
 fn a_shared_mapping_is_written_back_when_it_goes() {
     let Ok(version) = std::process::Command::new("python3").arg("-V").output() else {
         eprintln!("no python3: a mapping is not tested");
