@@ -31,7 +31,7 @@ pub struct Shared {
 #[must_use]
 pub fn of_class(class: &str) -> &'static [&'static str] {
     match class {
-        "rw" => &["native", "shm", "empty", "tmpfs", "bind"],
+        "rw" => &["native", "shm", "empty", "tmpfs", "bind", "extrw"],
         "ro" => &["native", "empty", "bind", "bindro", "ext"],
         "any" => &["native", "empty", "tmpfs", "ext"],
         "host" => &["native", "shm", "empty", "bind"],
@@ -76,9 +76,16 @@ pub fn run(
         "bind" => (vec!["-v".into(), words(host, "")], &point),
         "bindro" => (vec!["-v".into(), words(host, ":ro")], &point),
         "ext" => (
-            vec!["-m".into(), format!("ext4:{}", words(&shared.image, ""))],
+            vec!["-m".into(), format!("ext4:{}", words(&shared.image, ":ro"))],
             &point,
         ),
+        "extrw" => {
+            let image = make_image(&home)?;
+            (
+                vec!["-m".into(), words(&image, ":rw,default_permissions")],
+                &point,
+            )
+        }
         _ => return Err(io::Error::other(format!("unknown world {world}"))),
     };
     let mut command = match &shared.view {
@@ -104,7 +111,8 @@ pub fn run(
         std::process::Stdio::null(),
     )?;
     let mut verdict = judge(&command, &outcome);
-    if verdict == Verdict::Passed && matches!(world, "tmpfs" | "bind" | "bindro" | "ext") {
+    if verdict == Verdict::Passed && matches!(world, "tmpfs" | "bind" | "bindro" | "ext" | "extrw")
+    {
         let leaked: Vec<_> = fs::read_dir(&point)?
             .flatten()
             .map(|e| e.file_name())
@@ -133,4 +141,26 @@ fn judge(command: &Command, outcome: &Outcome) -> Verdict {
             outcome.tail(20)
         )),
     }
+}
+
+/// An empty ext4 image that belongs to whoever runs the test, as its root directory does.
+fn make_image(home: &Path) -> io::Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let image = home.join("rw.img");
+    fs::File::create(&image)?.set_len(64 << 20)?;
+    let owner = fs::metadata(home)?;
+    let root = format!("root_owner={}:{}", owner.uid(), owner.gid());
+    let mut make = Command::new("mke2fs");
+    make.args(["-q", "-t", "ext4", "-b", "4096", "-E", &root])
+        .arg(&image);
+    let mut empty = Command::new("debugfs");
+    empty.args(["-w", "-R", "rmdir lost+found"]).arg(&image);
+    for command in [&mut make, &mut empty] {
+        let made = command.output()?;
+        if !made.status.success() {
+            let errors = String::from_utf8_lossy(&made.stderr).into_owned();
+            return Err(io::Error::other(errors));
+        }
+    }
+    Ok(image)
 }

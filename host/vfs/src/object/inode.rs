@@ -15,7 +15,7 @@ use super::instance::{Instance, Operation};
 use super::module_error;
 use crate::attributes::{Attributes, Kind, STATX_ATTR_MOUNT_ROOT, Timestamp};
 use crate::page_cache::FileKey;
-use crate::permission::{ACCESS_LIST_ATTRIBUTE, AccessList};
+use crate::permission::{self, ACCESS_LIST_ATTRIBUTE, AccessList};
 
 /// One object of a module, analogous to Linux's `struct inode`. Forgotten by the module when the last user drops it.
 pub struct Inode {
@@ -210,7 +210,7 @@ impl Inode {
     pub fn attributes(&self) -> Result<Attributes, Errno> {
         let mut attributes = self.module_attributes()?;
         if self.is_written.load(Ordering::Acquire)
-            && let Some(now) = self
+            && let Some((now, drops_set_ids)) = self
                 .instance
                 .page_cache()
                 .written_attributes(self.file_key())
@@ -221,8 +221,21 @@ impl Inode {
                 attributes.modified = now.modified;
                 attributes.changed = attributes.changed.max(now.changed);
             }
+            if drops_set_ids && let Some(mode) = self.mode_after_write(&attributes) {
+                attributes.mode = attributes.mode & !0o7777 | mode;
+            }
         }
         Ok(attributes)
+    }
+
+    /// The permission bits that a write leaves, if it changes them; who writes is not known, so it is taken for somebody
+    /// without CAP_FSETID, unless that is all there is.
+    pub(super) fn mode_after_write(&self, attributes: &Attributes) -> Option<u32> {
+        let own = self.instance.own_credentials();
+        match own.is_privileged {
+            true => None,
+            false => permission::mode_without_set_ids(attributes, own),
+        }
     }
 
     /// The attributes as the module has them.

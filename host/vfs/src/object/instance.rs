@@ -318,6 +318,11 @@ impl Instance {
         self.missing.fetch_or(operation as u32, Ordering::Relaxed);
     }
 
+    /// The credentials of the host itself.
+    pub(super) fn own_credentials(&self) -> &Credentials {
+        &self.own
+    }
+
     /// A request of the host itself.
     pub(super) fn own_request(&self) -> Request {
         self.request_of(&self.own)

@@ -430,7 +430,7 @@ impl Dentry {
         self.inode().expire_attributes();
         let cache = self.instance().page_cache();
         cache.resize(self.inode().file_key(), 0, || {
-            Ok(Stamp::of(&self.inode().module_attributes()?))
+            self.inode().module_attributes()
         })
     }
 

@@ -3,9 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use fuse_compat::{
-    FileHandle, FopenFlags, LockOwner, OpenFlags, OpenOut, TimeOrNow, WriteFlags, sync,
-};
+use fuse_compat::{FileHandle, FopenFlags, LockOwner, OpenFlags, OpenOut, WriteFlags, sync};
 use rustix::io::Errno;
 
 use super::inode::Inode;
@@ -214,9 +212,20 @@ impl ContentSink for OpenFile {
         }
     }
 
-    fn set_modified(&self, time: Timestamp) -> Result<(), Errno> {
-        let time = TimeOrNow::SpecificTime(time.into());
-        self.change(Request::modified(time)).map(drop)
+    fn set_times(
+        &self,
+        modified: Timestamp,
+        changed: Timestamp,
+        drops_set_ids: bool,
+    ) -> Result<(), Errno> {
+        let mode = match drops_set_ids {
+            true => self
+                .inode
+                .mode_after_write(&self.inode.module_attributes()?),
+            false => None,
+        };
+        self.change(Request::written(modified, changed, mode))
+            .map(drop)
     }
 
     fn synchronize(&self, data_only: bool) -> Result<(), Errno> {

@@ -8,7 +8,6 @@ use super::inode::Inode;
 use super::module_error;
 use crate::attributes::{Attributes, Kind, Timestamp};
 use crate::credentials::Caller;
-use crate::page_cache::Stamp;
 use crate::permission::{self, MAY_WRITE};
 
 /// A change of attributes.
@@ -54,6 +53,7 @@ pub(super) struct Request {
     size: Option<u64>,
     accessed: Option<TimeOrNow>,
     modified: Option<TimeOrNow>,
+    changed: Option<std::time::SystemTime>,
 }
 
 impl Request {
@@ -65,10 +65,12 @@ impl Request {
         }
     }
 
-    /// A change of the time of the last change of the contents.
-    pub(super) fn modified(time: TimeOrNow) -> Request {
+    /// What a write changes: the times, and perhaps the mode.
+    pub(super) fn written(modified: Timestamp, changed: Timestamp, mode: Option<u32>) -> Request {
         Request {
-            modified: Some(time),
+            mode,
+            modified: Some(TimeOrNow::SpecificTime(modified.into())),
+            changed: Some(changed.into()),
             ..Request::default()
         }
     }
@@ -120,7 +122,7 @@ impl Dentry {
         )?;
         if self.kind() == Kind::RegularFile {
             let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-            cache.set_executable(key, changed.mode & 0o111 != 0);
+            cache.mode_set(key, changed.mode & 0o111 != 0);
         }
         Ok(())
     }
@@ -184,10 +186,7 @@ impl Dentry {
             ..Request::size(size)
         };
         let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-        cache.resize(key, size, || {
-            let changed = self.send_change(change, caller, handle)?;
-            Ok(Stamp::of(&changed))
-        })
+        cache.resize(key, size, || self.send_change(change, caller, handle))
     }
 
     fn change_times(
@@ -216,7 +215,7 @@ impl Dentry {
             return send().map(drop);
         }
         let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-        cache.change_times(key, || send().map(|changed| changed.modified))
+        cache.change_times(key, send)
     }
 
     /// Linux's `mnt_want_write`.
@@ -258,7 +257,7 @@ impl Inode {
             change.size,
             change.accessed,
             change.modified,
-            None,
+            change.changed,
             handle,
             None,
             None,

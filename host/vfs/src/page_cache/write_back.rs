@@ -29,7 +29,7 @@ use super::watcher::Watcher;
 use super::written::{self, ContentSink, Look, Reporter, WrittenFile};
 use super::{Content, ContentSource, FileKey, Filled, NextData, PageCache, Stamp, Wanted};
 use super::{is_opened_elsewhere, reopen};
-use crate::attributes::{Attributes, Identity, Timestamp};
+use crate::attributes::{Attributes, Identity};
 
 /// A change waits at most this long, as long as nobody asks for it.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -88,12 +88,7 @@ impl PageCache {
             let Content::Filled(filled) = &mut *content else {
                 return Err(Errno::IO);
             };
-            // On a disk each write would wait for the disk, and be no safer.
-            let ignored = match filled.is_in_memory {
-                true => 0,
-                false => libc::O_SYNC | libc::O_DSYNC,
-            };
-            let opened = reopen(filled.descriptor.as_fd(), flags & !ignored)?;
+            let opened = reopen(filled.descriptor.as_fd(), flags)?;
             let written = match &filled.written {
                 Some(written) => Arc::clone(written),
                 None => self.begin(wanted, filled, sink)?,
@@ -135,11 +130,10 @@ impl PageCache {
         self.written.lock().get(&key).cloned()
     }
 
-    /// Size, times and blocks of a file that is written, which the module does not know yet.
-    pub(crate) fn written_attributes(&self, key: FileKey) -> Option<Attributes> {
-        let written = self.written_file(key)?;
-        let stat = fstat(&written.descriptor).ok()?;
-        Some(Attributes::from_stat(&stat))
+    /// Size, times and blocks of a file that is written, which the module does not know yet; and whether somebody wrote
+    /// after the mode was set, which takes set-id bits away.
+    pub(crate) fn written_attributes(&self, key: FileKey) -> Option<(Attributes, bool)> {
+        self.written_file(key)?.attributes()
     }
 
     /// fsync(2), or fdatasync(2) when `data_only`, of a file that is written; `None` when it is not.
@@ -164,7 +158,7 @@ impl PageCache {
         }
     }
 
-    /// Changes the size of a file: `change` does it at the module and answers the new version, the backing file
+    /// Changes the size of a file: `change` does it at the module and answers what it has now, the backing file
     /// follows, also for those who have it open or mapped.
     ///
     /// # Errors
@@ -173,7 +167,7 @@ impl PageCache {
         &self,
         key: FileKey,
         size: u64,
-        change: impl FnOnce() -> Result<Stamp, Errno>,
+        change: impl FnOnce() -> Result<Attributes, Errno>,
     ) -> Result<(), Errno> {
         let Some(file) = self.files.lock().get(&key).cloned() else {
             return change().map(drop);
@@ -191,43 +185,47 @@ impl PageCache {
         let writable = reopen(filled.descriptor.as_fd(), libc::O_RDWR)?;
         let written = filled.written.clone();
         let mut state = written.as_ref().map(|written| written.state());
-        let stamp = change()?;
+        let now = change()?;
         ftruncate(&writable, size)?;
-        written::set_times(&filled.descriptor, stamp.modified)?;
-        match &mut state {
-            Some(state) => {
+        match (&written, &mut state) {
+            (Some(written), Some(state)) => {
                 state.resized(size);
-                state.set_modified(stamp.modified);
+                written.set_modified(state, now.modified, now.changed)?;
+                // The module knows what the change made of the mode.
+                written.mode_set();
             }
-            None => filled.stamp = stamp,
+            _ => {
+                written::set_times(&filled.descriptor, now.modified)?;
+                filled.stamp = Stamp::of(&now);
+            }
         }
         Self::charge(filled);
         Ok(())
     }
 
-    /// Changes the times of a file: `change` does it at the module and answers the time of the last change of the
-    /// contents, which the backing file gets as well if the file is written.
+    /// Changes the times of a file: `change` does it at the module and answers what it has now, which the
+    /// backing file gets as well if the file is written.
     ///
     /// # Errors
     /// Those of `change`.
     pub(crate) fn change_times(
         &self,
         key: FileKey,
-        change: impl FnOnce() -> Result<Timestamp, Errno>,
+        change: impl FnOnce() -> Result<Attributes, Errno>,
     ) -> Result<(), Errno> {
         let Some(written) = self.written_file(key) else {
             return change().map(drop);
         };
         let mut state = written.state();
-        let modified = change()?;
-        written::set_times(&written.descriptor, modified)?;
-        state.set_modified(modified);
-        Ok(())
+        let now = change()?;
+        written.set_modified(&mut state, now.modified, now.changed)
     }
 
-    /// The mode of a file changed: one that is written may be run, or may not any more.
-    pub(crate) fn set_executable(&self, key: FileKey, is_executable: bool) {
+    /// The mode of a file was set: one that is written may be run, or may not any more, and has the set-id bits it was
+    /// given.
+    pub(crate) fn mode_set(&self, key: FileKey, is_executable: bool) {
         if let Some(written) = self.written_file(key) {
+            written.mode_set();
             let mode = match is_executable {
                 true => Mode::RUSR | Mode::WUSR | Mode::XUSR,
                 false => Mode::RUSR | Mode::WUSR,

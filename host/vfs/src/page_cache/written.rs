@@ -57,11 +57,17 @@ pub(crate) trait ContentSink: Send + Sync {
     /// Those of the module: `ENOSPC`, `EDQUOT`.
     fn reserve(&self, offset: u64, length: u64) -> Result<(), Errno>;
 
-    /// Sets the time of the last change of the contents.
+    /// Sets the times of the last change of the contents and of the inode. `drops_set_ids`: somebody wrote
+    /// after the mode was set, so the set-id bits go.
     ///
     /// # Errors
     /// Those of the module.
-    fn set_modified(&self, time: Timestamp) -> Result<(), Errno>;
+    fn set_times(
+        &self,
+        modified: Timestamp,
+        changed: Timestamp,
+        drops_set_ids: bool,
+    ) -> Result<(), Errno>;
 
     /// Makes durable what was written.
     ///
@@ -172,8 +178,8 @@ pub(super) struct State {
     table: ChunkTable,
     module_size: u64,
     module_modified: Timestamp,
-    /// That time was asked for: writes are not to move it.
-    is_time_set: bool,
+    /// That time was asked for, and writes are not to move it: the module's time of the last change of the inode then.
+    time_set: Option<Timestamp>,
     /// Space is reserved up to here.
     reserved_to: u64,
     /// The backing file has been read in this state, and all that differed was written.
@@ -195,9 +201,9 @@ impl State {
     }
 
     /// The module has this time.
-    pub(super) fn set_modified(&mut self, time: Timestamp) {
-        self.module_modified = time;
-        self.is_time_set = true;
+    fn set_modified(&mut self, modified: Timestamp, changed: Timestamp) {
+        self.module_modified = modified;
+        self.time_set = Some(changed);
         self.seen = None;
     }
 }
@@ -217,6 +223,8 @@ pub(crate) struct WrittenFile {
     is_prompt: AtomicBool,
     /// How often it was opened for writing.
     opens: AtomicU64,
+    /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
+    mode_set_at: Mutex<Timestamp>,
     state: Mutex<State>,
 }
 
@@ -250,11 +258,12 @@ impl WrittenFile {
             is_mappable: AtomicBool::new(false),
             is_prompt: AtomicBool::new(false),
             opens: AtomicU64::new(0),
+            mode_set_at: Mutex::new(seen.modified),
             state: Mutex::new(State {
                 table,
                 module_size: seen.size,
                 module_modified: seen.modified,
-                is_time_set: false,
+                time_set: None,
                 reserved_to: seen.size,
                 seen: None,
                 last_look: Instant::now(),
@@ -274,6 +283,41 @@ impl WrittenFile {
         if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
             self.is_prompt.store(true, Ordering::Release);
         }
+    }
+
+    /// Size and times as they are, and whether somebody wrote after the mode was set.
+    pub(super) fn attributes(&self) -> Option<(Attributes, bool)> {
+        let attributes = Attributes::from_stat(&fstat(&self.descriptor).ok()?);
+        let drops_set_ids = attributes.modified != *self.mode_set_at.lock();
+        Some((attributes, drops_set_ids))
+    }
+
+    /// The mode was set.
+    pub(super) fn mode_set(&self) {
+        if let Ok(stat) = fstat(&self.descriptor) {
+            *self.mode_set_at.lock() = Seen::of(&stat).modified;
+        }
+    }
+
+    /// The module has these times of the last change (of the contents, of the inode): the backing file gets it as well.
+    ///
+    /// # Errors
+    /// Those of futimens(2).
+    pub(super) fn set_modified(
+        &self,
+        state: &mut State,
+        time: Timestamp,
+        changed: Timestamp,
+    ) -> Result<(), Errno> {
+        let before = Seen::of(&fstat(&self.descriptor)?).modified;
+        set_times(&self.descriptor, time)?;
+        let mut mode_set_at = self.mode_set_at.lock();
+        if *mode_set_at == before {
+            *mode_set_at = time;
+        }
+        drop(mode_set_at);
+        state.set_modified(time, changed);
+        Ok(())
     }
 
     /// How often it was opened for writing.
@@ -419,16 +463,22 @@ impl WrittenFile {
             state.module_size = before.size;
         }
         let mut modified = before.modified;
-        if has_changed && modified == state.module_modified && !state.is_time_set {
+        if has_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
             set_times(&self.descriptor, modified)?;
         }
         if has_changed || modified != state.module_modified {
-            self.sink.set_modified(modified)?;
+            let drops_set_ids = before.modified != *self.mode_set_at.lock();
+            // A time that was set moved the backing file's own time of change a little later than the module's.
+            let changed = match state.time_set {
+                Some(changed) if modified == state.module_modified => changed,
+                _ => before.changed,
+            };
+            self.sink.set_times(modified, changed, drops_set_ids)?;
             state.module_modified = modified;
         }
-        state.is_time_set = false;
+        state.time_set = None;
         state.seen =
             Some(before).filter(|seen| seen.is_proof(looked_at) && modified == seen.modified);
         Ok(())
