@@ -165,7 +165,8 @@ fn open_module(
     flags.no_dev = true;
     // Where ids are the view's, set-id bits and permissions of a mount mean them.
     flags.no_suid = options.nosuid || view.identity.get().is_none();
-    if opened.name == "tmpfs" || view.identity.get().is_some() {
+    // Who only reads an image of his own may read all of it; who writes one is asked for permission as everywhere.
+    if opened.name == "tmpfs" || !flags.read_only || view.identity.get().is_some() {
         flags.default_permissions = true;
     }
     if opened.name == "tmpfs"
