@@ -169,7 +169,7 @@ fn image(s: &Setup) -> Result<(), String> {
     let mount = format!("{image}:{point}:rw");
     let second = format!("{} run -m {mount} -- true", s.view());
     let written = format!(
-        "cd {point} && echo kept > new && mv new dir && ! {second} 2>&1 | grep -c 'in use by another mount'"
+        "cd {point}/dir && echo kept > draft && mv draft new && ! {second} 2>&1 | grep -c 'in use by another mount'"
     );
     let done = s.script(&["-m", &mount], &written)?;
     ensure_eq!((done.code, done.out.as_str()), (1, "1\n"), "{done:?}");
