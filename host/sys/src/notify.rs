@@ -111,29 +111,6 @@ impl Listener {
         }
     }
 
-    /// Adds a copy of `descriptor` to the tracee and answers the call with its number, in one step
-    /// (kernel 5.14). On an older kernel (`EINVAL`) two steps do the same.
-    pub fn add_and_answer(
-        &self,
-        id: u64,
-        descriptor: BorrowedFd<'_>,
-        close_on_exec: bool,
-    ) -> Result<(), Errno> {
-        match self.add(
-            id,
-            descriptor,
-            close_on_exec,
-            libc::SECCOMP_ADDFD_FLAG_SEND as u32,
-        ) {
-            Ok(_) => Ok(()),
-            Err(Errno::INVAL) => {
-                let number = self.add(id, descriptor, close_on_exec, 0)?;
-                self.answer_value(id, i64::from(number))
-            }
-            Err(errno) => Err(errno),
-        }
-    }
-
     /// Adds a copy of `descriptor` to the tracee; the call stays unanswered.
     pub fn add(
         &self,
