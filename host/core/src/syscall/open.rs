@@ -297,6 +297,7 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             let mut display = parent.view_path();
             display.push(b'/');
             display.extend_from_slice(&found.name);
+            task.view.collect_nameless();
             let (dentry, opened, _) = dentry.create_and_open(
                 &found.name,
                 how.flags,
@@ -324,6 +325,11 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
 }
 
 fn give_file(task: &Task<'_>, place: Place, file: OpenedFile, how: How) -> Answer {
+    if file.is_passthrough
+        && let Place::Node { dentry, .. } = &place
+    {
+        dentry.inode().note_passed_through(file.identity);
+    }
     task.view.register_file(file.identity, place);
     Answer::Descriptor {
         descriptor: file.descriptor,
@@ -429,15 +435,13 @@ fn open_temporary(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
                 &place.view_path(),
                 &creator.on(mount),
             )?;
-            answer_opened(
-                task,
-                Place::Node {
-                    mount: mount.clone(),
-                    dentry,
-                },
-                opened,
-                how,
-            )
+            let place = Place::Node {
+                mount: mount.clone(),
+                dentry: dentry.clone(),
+            };
+            let answer = answer_opened(task, place, opened, how);
+            task.view.note_nameless(&dentry);
+            answer
         }
     }
 }
