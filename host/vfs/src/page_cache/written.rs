@@ -225,6 +225,8 @@ pub(crate) struct WrittenFile {
     opens: AtomicU64,
     /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
     mode_set_at: Mutex<Timestamp>,
+    /// Nothing is written to the module any more.
+    is_abandoned: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -259,6 +261,7 @@ impl WrittenFile {
             is_prompt: AtomicBool::new(false),
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
+            is_abandoned: AtomicBool::new(false),
             state: Mutex::new(State {
                 table,
                 module_size: seen.size,
@@ -320,6 +323,15 @@ impl WrittenFile {
         Ok(())
     }
 
+    /// The module is to be let go: whoever is writing to it stops.
+    pub(super) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Release);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Acquire)
+    }
+
     /// How often it was opened for writing.
     pub(super) fn opens(&self) -> u64 {
         self.opens.load(Ordering::Acquire)
@@ -377,6 +389,9 @@ impl WrittenFile {
 
     /// The tick of the clock: reserves space for what was added, and writes what has waited long enough.
     pub(super) fn tick(&self, limit: Duration) {
+        if self.is_abandoned() {
+            return;
+        }
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
@@ -417,7 +432,7 @@ impl WrittenFile {
         if may_trust && self.looks_unchanged(state, &stat) {
             return Ok(());
         }
-        if !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink.has_name() {
             return Ok(());
         }
         let result = self.transfer(state, &stat);
@@ -451,6 +466,9 @@ impl WrittenFile {
             before.size,
             &mut buffer,
             |offset, bytes| {
+                if self.is_abandoned() {
+                    return Err(Errno::CANCELED);
+                }
                 has_changed |= self.write_hole(state, next, offset, before.size)?;
                 has_changed |= self.write_changed(state, offset, bytes)?;
                 next = offset + bytes.len() as u64;
