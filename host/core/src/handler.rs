@@ -53,7 +53,7 @@ pub fn filter_for(cookie: u64, has_identity: bool) -> FilterProgram {
 
 /// What the filter needs on this host.
 pub fn filter_needs(has_identity: bool) -> FilterNeeds {
-    let can_get = crate::supervisor::host_abilities().can_get_descriptors;
+    let can_get = crate::supervisor::can_get_descriptors();
     FilterNeeds {
         intercept_lseek: !can_get,
         has_identity,
