@@ -1,6 +1,6 @@
 //! The test steps, in their order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::command::{command, output};
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 20] = [
+pub const STEPS: [Step; 21] = [
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -108,6 +108,11 @@ pub const STEPS: [Step; 20] = [
         name: "posix",
         about: "pjdfstest on ext4, ext2, tmpfs, as the kernel's",
         run: posix,
+    },
+    Step {
+        name: "hammer",
+        about: "fsx, fio, sqlite, stress-ng: no byte lost",
+        run: hammer,
     },
     Step {
         name: "signals",
@@ -309,11 +314,8 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
 /// pjdfstest: first, where this is root, on the kernel's own file systems, then in views.
 fn posix(context: &Context, step: &Step) -> Result<Counts> {
     let work = context.work(step.name)?;
-    let tool = work.join("pjdfstest");
-    let built = tools::program("pjdfstest")?;
-    std::fs::copy(&built, &tool).map_err(|error| format!("{}: {error}", built.display()))?;
     let mut environment = context.environment(&work)?;
-    environment.push(("PJDFSTEST", tool.to_string_lossy().into_owned()));
+    environment.push(("PJDFSTEST", reachable_tool("pjdfstest", &work)?));
     let mut counts = Counts::default();
     if project::is_root() {
         let mut native = command("sh");
@@ -331,6 +333,27 @@ fn posix(context: &Context, step: &Step) -> Result<Counts> {
         .current_dir(&work);
     counts += context.count(step.name, &mut views, limit(context))?;
     Ok(counts)
+}
+
+/// Programs made to find lost bytes, fsx among them.
+fn hammer(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let mut environment = context.environment(&work)?;
+    environment.push(("FSX", reachable_tool("fsx", &work)?));
+    let mut command = user::as_test_user(Some(&context.guard), &environment)?;
+    command
+        .arg("sh")
+        .arg(script_path(context, step.name))
+        .current_dir(&work);
+    context.count(step.name, &mut command, limit(context))
+}
+
+/// A copy of a tool of `tools` where the test user may run it.
+fn reachable_tool(name: &str, work: &Path) -> Result<String> {
+    let built = tools::program(name)?;
+    let copy = work.join(name);
+    std::fs::copy(&built, &copy).map_err(|error| format!("{}: {error}", built.display()))?;
+    Ok(copy.to_string_lossy().into_owned())
 }
 
 /// The signal tracees many times over, then pipelines and a Go program under load.
