@@ -160,4 +160,23 @@ if [ "$(stat -f -c %T "$WORK")" = ext2/ext3 ]; then
 fi
 clean times "$WORK/ext4.img"
 
+# fallocate(2) reserves on the image: what cannot be had is refused at once, what was had is there in the next view.
+image ext4 "$(id -u):$(id -g)"
+"$VIEW_BIN" run -m "ext4:$WORK/ext4.img:$point:rw" -- sh -c '
+	cd "$1"
+	fallocate -l 1G much; echo "much: $?"; rm -f much
+	fallocate -l 20M some; echo "some: $?"
+	printf content | dd of=some bs=1 seek=4096 conv=notrunc 2>/dev/null
+	dd if=/dev/zero of=rest bs=64k count=800 conv=fsync 2>/dev/null
+	dd if=/dev/zero of=some bs=64k count=320 conv=notrunc,fsync 2>/dev/null; echo "into what is reserved: $?"
+	rm rest
+	: >behind; fallocate -l 10M -n behind; fallocate -c -o 4096 -l 1M some; fallocate -i -o 8192 -l 64K some' - "$point" >"$WORK/reserve.log" 2>&1
+says "fallocate: more than there is" '^much: 1$' "$WORK/reserve.log"
+says "fallocate: what there is" '^some: 0$' "$WORK/reserve.log"
+says "fallocate: a full disk has room for what is reserved" '^into what is reserved: 0$' "$WORK/reserve.log"
+clean fallocate "$WORK/ext4.img"
+"$VIEW_BIN" run -m "ext4:$WORK/ext4.img:$point" -- stat -c '%n %s %b' "$point/some" "$point/behind" >"$WORK/reserve.next" 2>&1
+says "fallocate: ranges taken out and put in are on the image" 'some 19988480 [0-9]+$' "$WORK/reserve.next"
+says "fallocate: space behind the end is on the image" 'behind 0 20480$' "$WORK/reserve.next"
+
 finish

@@ -15,7 +15,9 @@ use super::module_error;
 use super::open_file::OpenFile;
 use crate::attributes::{Identity, Kind};
 use crate::credentials::Caller;
-use crate::page_cache::{ContentSink, FileKey, PageCache, Reporter, Stamp, Wanted, reopen};
+use crate::page_cache::{
+    Allocation, ContentSink, FileKey, PageCache, Reporter, Stamp, Wanted, reopen,
+};
 use crate::permission::{MAY_READ, MAY_WRITE};
 
 /// What an open gave.
@@ -250,6 +252,22 @@ impl Dentry {
             return Ok(false);
         }
         self.synchronize(data_only).map(|()| true)
+    }
+
+    /// fallocate(2) through a descriptor whose file is `identity`. Answers false when the kernel is to do it: a file of the
+    /// module's own, one without a name, a module that cannot.
+    ///
+    /// # Errors
+    /// Those of the module: `ENOSPC`, `EOPNOTSUPP`, `EINVAL`, `EPERM`, `EFBIG`.
+    pub fn allocate(&self, identity: Identity, wanted: Allocation) -> Result<bool, Errno> {
+        if self.kind() != Kind::RegularFile {
+            return Ok(false);
+        }
+        let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
+        match cache.allocate(key, identity, wanted) {
+            None | Some(Err(Errno::NOSYS)) => Ok(false),
+            Some(answer) => answer.map(|()| true),
+        }
     }
 
     /// Hands what was written to this file on to the module, without making it durable. False when nobody writes to it

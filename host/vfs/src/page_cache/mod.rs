@@ -20,6 +20,7 @@
 //! | `spool`      | where the backing files are made                                     |
 //! | `reopen`     | another open file description of the same file                       |
 //! | `write_back` | opening for writing, and when what is written goes to the module     |
+//! | `allocate`   | fallocate(2) on a file that is written to                            |
 //! | `written`    | one file that is written to: what changed, errors, times             |
 //! | `chunks`     | the hashes that tell which parts changed                             |
 //! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
@@ -30,6 +31,7 @@
 //! while it is written back), then `PageCache::files`. Under `files` another file's `content` is never waited for.
 //! `PageCache::outdated`, `PageCache::written` and the watcher's tables are leaves.
 
+mod allocate;
 mod budget;
 mod chunks;
 mod fill;
@@ -50,6 +52,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, Identity, Timestamp};
+pub use allocate::Allocation;
 use budget::{Budget, Charge};
 pub(crate) use fill::{ContentSource, NextData};
 pub(crate) use reopen::reopen;
