@@ -20,14 +20,12 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{SeekFrom, Stat, fstat, seek};
 use rustix::io::{Errno, pread};
 
-use super::chunks::{self, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::chunks::{self, BLOCK_BYTES, BlockMask, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
 use super::{FileKey, Stamp};
 use crate::attributes::{Attributes, Identity, Timestamp};
 
 /// Bytes read from the backing file at once; a multiple of the chunk.
 const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
-/// Blocks of zeros of this size are not written where the module has zeros.
-const BLOCK_BYTES: usize = 4096;
 /// A time of change this close to the moment of looking does not prove that nothing changed since: times have the
 /// grain of a clock tick.
 const CLOCK_GRAIN: Duration = Duration::from_millis(50);
@@ -231,9 +229,9 @@ impl State {
         self.seen = None;
     }
 
-    /// Number of chunks up to the last one that is not known to be zeros.
-    pub(super) fn chunks(&self) -> u64 {
-        self.table.len()
+    /// The module has zeros from this chunk on.
+    pub(super) fn clear_chunks_from(&mut self, index: u64) {
+        self.table.clear_from(index);
     }
 
     /// The module has this time.
@@ -283,7 +281,7 @@ impl WrittenFile {
         let mut buffer = Vec::new();
         for_each_data(&descriptor, seen.size, &mut buffer, |offset, bytes| {
             for (index, chunk) in (chunks::chunk_of(offset)..).zip(bytes.chunks(CHUNK_BYTES)) {
-                table.set(index, chunks::hash(chunk));
+                table.set_entry(index, chunks::hash(chunk), chunks::blocks(chunk));
             }
             Ok(())
         })?;
@@ -549,11 +547,10 @@ impl WrittenFile {
     ) -> Result<bool, Errno> {
         static NOTHING: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
         let mut has_changed = false;
-        let last = end.div_ceil(CHUNK_BYTES as u64).min(state.table.len());
-        for index in start.div_ceil(CHUNK_BYTES as u64)..last {
-            if state.table.get(index) == ZEROS {
-                continue;
-            }
+        let mut next = start.div_ceil(CHUNK_BYTES as u64);
+        let end = end.div_ceil(CHUNK_BYTES as u64);
+        while let Some(index) = state.table.next_data(next, end) {
+            next = index + 1;
             let offset = index * CHUNK_BYTES as u64;
             let length = (size - offset).min(CHUNK_BYTES as u64) as usize;
             self.sink
@@ -567,7 +564,7 @@ impl WrittenFile {
 
     /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
     fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
-        let mut written: Vec<(u64, u64)> = Vec::new();
+        let mut written: Vec<(u64, u64, BlockMask)> = Vec::new();
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         let mut add = |range: std::ops::Range<usize>| match runs.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
@@ -575,24 +572,22 @@ impl WrittenFile {
         };
         let mut position = 0;
         for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
-            let (hash, known) = (chunks::hash(chunk), state.table.get(index));
+            let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
             if hash != known {
-                written.push((index, hash));
-                if known == ZEROS {
-                    let mut place = position;
-                    for block in chunk.chunks(BLOCK_BYTES) {
-                        if !chunks::is_zero(block) {
-                            add(place..place + block.len());
-                        }
-                        place += block.len();
+                let blocks = chunks::blocks(chunk);
+                written.push((index, hash, blocks));
+                // Zeros that the module has already are left out: they may be a hole.
+                let mut place = position;
+                for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
+                    if (blocks | held) >> number & 1 == 1 {
+                        add(place..place + block.len());
                     }
-                } else {
-                    add(position..position + chunk.len());
+                    place += block.len();
                 }
             }
             position += chunk.len();
         }
-        for (index, _) in &written {
+        for (index, ..) in &written {
             state.table.set(*index, UNKNOWN);
         }
         for run in runs {
@@ -602,8 +597,8 @@ impl WrittenFile {
                 .write(offset, bytes.get(run).unwrap_or_default())?;
             state.module_size = state.module_size.max(end);
         }
-        for (index, hash) in &written {
-            state.table.set(*index, *hash);
+        for (index, hash, blocks) in &written {
+            state.table.set_entry(*index, *hash, *blocks);
         }
         Ok(!written.is_empty())
     }
