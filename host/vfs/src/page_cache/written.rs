@@ -575,7 +575,13 @@ impl WrittenFile {
             let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
             if hash != known {
                 let blocks = chunks::blocks(chunk);
-                written.push((index, hash, blocks));
+                let end = start + (position + chunk.len()) as u64;
+                // Of a file that was cut meanwhile the module still has what lay behind.
+                let behind = match end < state.module_size {
+                    true => held & !chunks::blocks_within(chunk.len()),
+                    false => 0,
+                };
+                written.push((index, hash, blocks | behind));
                 // Zeros that the module has already are left out: they may be a hole.
                 let mut place = position;
                 for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
@@ -699,3 +705,6 @@ fn read_full(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Er
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests;
