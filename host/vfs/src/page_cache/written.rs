@@ -229,9 +229,21 @@ impl State {
         self.seen = None;
     }
 
-    /// The module has zeros from this chunk on.
-    pub(super) fn clear_chunks_from(&mut self, index: u64) {
-        self.table.clear_from(index);
+    /// Forgets all chunks from this one on; answers which were not known to be zeros.
+    pub(super) fn take_chunks_from(&mut self, first: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut next = first;
+        while let Some(index) = self.table.next_data(next, u64::MAX) {
+            found.push(index);
+            next = index + 1;
+        }
+        self.table.clear_from(first);
+        found
+    }
+
+    /// Bytes that the module's file is known to have.
+    pub(super) fn module_size(&self) -> u64 {
+        self.module_size
     }
 
     /// The module has this time.
