@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, user};
+use crate::{Result, project, tools, user};
 
 /// One step.
 pub struct Step {
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 19] = [
+pub const STEPS: [Step; 20] = [
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -103,6 +103,11 @@ pub const STEPS: [Step; 19] = [
         name: "writable",
         about: "images written by programs, e2fsck clean",
         run: script,
+    },
+    Step {
+        name: "posix",
+        about: "pjdfstest on ext4, ext2, tmpfs, as the kernel's",
+        run: posix,
     },
     Step {
         name: "signals",
@@ -298,6 +303,33 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
     );
     let mut counts = context.count("mutated-reader", &mut cargo, limit(context))?;
     counts += script(context, step)?;
+    Ok(counts)
+}
+
+/// pjdfstest: first, where this is root, on the kernel's own file systems, then in views.
+fn posix(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let tool = work.join("pjdfstest");
+    let built = tools::program("pjdfstest")?;
+    std::fs::copy(&built, &tool).map_err(|error| format!("{}: {error}", built.display()))?;
+    let mut environment = context.environment(&work)?;
+    environment.push(("PJDFSTEST", tool.to_string_lossy().into_owned()));
+    let mut counts = Counts::default();
+    if project::is_root() {
+        let mut native = command("sh");
+        native
+            .arg(script_path(context, step.name))
+            .arg("native")
+            .current_dir(&work)
+            .envs(environment.iter().cloned());
+        counts += context.count("posix-native", &mut native, limit(context))?;
+    }
+    let mut views = user::as_test_user(Some(&context.guard), &environment)?;
+    views
+        .arg("sh")
+        .arg(script_path(context, step.name))
+        .current_dir(&work);
+    counts += context.count(step.name, &mut views, limit(context))?;
     Ok(counts)
 }
 

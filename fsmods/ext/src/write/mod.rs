@@ -8,7 +8,7 @@
 //! | `blocks`, `inodes` | allocation                                                    |
 //! | `edit`     | an inode's bytes being changed                                        |
 //! | `extents`, `indirect`, `map` | maps that change                                    |
-//! | `file`, `truncate`, `allocate` | content                                           |
+//! | `file`, `truncate`, `allocate`, `shift` | content                                  |
 //! | `entries`, `directory`, `htree` | names in directories                             |
 //! | `names`, `rename`, `create` | operations on names                                  |
 //! | `attributes`, `xattrs` | owner, mode, times; extended attributes                   |
@@ -39,6 +39,7 @@ pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod orphans;
 pub(crate) mod rename;
+pub(crate) mod shift;
 pub(crate) mod truncate;
 pub(crate) mod xattrs;
 
