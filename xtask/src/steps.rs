@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 19] = [
+pub const STEPS: [Step; 21] = [
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -102,6 +102,16 @@ pub const STEPS: [Step; 19] = [
     Step {
         name: "writable",
         about: "images written by programs, e2fsck clean",
+        run: script,
+    },
+    Step {
+        name: "crash",
+        about: "images after a crash, with writes lost and torn",
+        run: crash,
+    },
+    Step {
+        name: "killed",
+        about: "supervisors killed while they write",
         run: script,
     },
     Step {
@@ -298,6 +308,24 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
     );
     let mut counts = context.count("mutated-reader", &mut cargo, limit(context))?;
     counts += script(context, step)?;
+    Ok(counts)
+}
+
+/// The module's own test with more crashes, and damaged images that are written.
+fn crash(context: &Context, step: &Step) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let tests = [
+        ("crash", "VIEW_EXT_CRASH_POINTS", "90", "2000"),
+        ("full_disk", "VIEW_EXT_FULL_STEP", "41", "1"),
+        ("mutated_writing", "VIEW_EXT_MUTATIONS", "500", "20000"),
+    ];
+    for (name, variable, few, many) in tests {
+        let mut cargo = project::cargo();
+        cargo.args(["test", "--quiet", "--release", "-p", "view-ext"]);
+        cargo.args(["--test", name, "--", "--nocapture"]);
+        cargo.env(variable, if context.full { many } else { few });
+        counts += context.count(&format!("{}-{name}", step.name), &mut cargo, limit(context))?;
+    }
     Ok(counts)
 }
 
