@@ -74,6 +74,16 @@ impl Zones {
         Self(zones)
     }
 
+    /// Whether ranges of first block and count have blocks in common.
+    pub(crate) fn overlap(ranges: &[(u64, u64)]) -> bool {
+        let mut ranges: Vec<_> = ranges.iter().filter(|(_, count)| *count > 0).collect();
+        ranges.sort_unstable();
+        let pairs = ranges.iter().zip(ranges.iter().skip(1));
+        pairs
+            .into_iter()
+            .any(|((first, count), (next, _))| first.saturating_add(*count) > *next)
+    }
+
     /// The zones that lie in a range, cut to it, as first block and end.
     pub(crate) fn within(&self, first: u64, count: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let end = first.saturating_add(count);
@@ -159,7 +169,7 @@ pub(crate) fn load(blocks: &Blocks, geometry: &Geometry) -> Result<Vec<Group>> {
 
 /// The zones of a file system: superblocks and descriptors (with their reserve), bitmaps, inode tables.
 pub(crate) fn zones(geometry: &Geometry, groups: &[Group]) -> Vec<(u64, u64)> {
-    let mut ranges = vec![(0, u64::from(geometry.first_data_block).max(1))];
+    let mut ranges = vec![(0, u64::from(geometry.first_data_block))];
     for (number, group) in (0u32..).zip(groups) {
         let mut own = u64::from(geometry.descriptor_blocks(number));
         if geometry.has_superblock(number) {
@@ -402,7 +412,10 @@ mod tests {
 
     #[test]
     fn zones_join_and_cut() {
-        let zones = Zones::new(vec![(10, 5), (0, 1), (15, 5), (12, 2), (40, 0)]);
+        let ranges = vec![(10, 5), (0, 1), (15, 5), (12, 2), (40, 0)];
+        assert!(Zones::overlap(&ranges));
+        assert!(!Zones::overlap(&[(10, 5), (0, 1), (15, 5), (12, 0)]));
+        let zones = Zones::new(ranges);
         assert_eq!(zones.0, [(0, 1), (10, 20)]);
         assert_eq!(zones.within(12, 100).collect::<Vec<_>>(), [(12, 20)]);
         assert!(!zones.touches(1, 9));

@@ -161,6 +161,10 @@ pub(crate) fn open(
             Some(writer)
         }
     };
+    if Zones::overlap(&ranges) {
+        let detail = "bitmaps, inode tables, superblocks or the journal overlap";
+        return Err(MountError::Geometry(detail.to_owned()));
+    }
     let mut totals = Totals::default();
     for group in &groups {
         totals.free_blocks = totals

@@ -5,6 +5,7 @@
 pub mod compare;
 pub mod crashed;
 pub mod failing;
+pub mod guarded;
 pub mod model;
 pub mod recording;
 pub mod tree;
