@@ -94,6 +94,8 @@ impl Gone {
 pub struct HostAbilities {
     /// pidfd_getfd(2) on a tracee works.
     pub can_get_descriptors: bool,
+    /// Receivers are best woken on the tracee's CPU.
+    pub wakes_synchronously: bool,
 }
 
 /// One running view.
