@@ -12,6 +12,7 @@
 //! So no name leads to an inode that isn't there, no inode to a map that isn't there, and what moves is
 //! for a moment there twice rather than not at all. The medium has to write each block as a whole.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::blocks::Block;
 use crate::bytes::{le16, span};
 use crate::dir::block::entries;
 use crate::error::Result;
+use crate::geometry::Checksums;
 
 /// Directories are written in at most so many steps; longer chains of moves are not kept apart.
 const MOST_STEPS: usize = 8;
@@ -170,35 +172,34 @@ impl Op<'_> {
     /// Whether the image's own bitmap, as it is on disk, calls a block free.
     fn was_free(&self, number: u64, bitmaps: &mut HashMap<u32, Option<Vec<u8>>>) -> Result<bool> {
         let geometry = &self.volume.geometry;
-        let blocks = &self.volume.blocks;
         let offset = number.saturating_sub(u64::from(geometry.first_data_block));
         let per_group = u64::from(geometry.blocks_per_group).max(1);
         let group = u32::try_from(offset / per_group).unwrap_or(u32::MAX);
         let bit = u32::try_from(offset % per_group).unwrap_or(u32::MAX);
-        if !bitmaps.contains_key(&group) {
-            let Some(held) = self.writer.groups.get(group as usize) else {
-                return Ok(false);
-            };
-            let (block, from) = place(geometry, group);
-            let mut bytes = vec![0u8; blocks.block_size()];
-            blocks.read_raw(block, 0, &mut bytes)?;
-            let has_flags = geometry.checksums != crate::geometry::Checksums::None;
-            let is_unwritten =
-                has_flags && le16(&bytes, from.saturating_add(0x12)) & BLOCK_UNINIT != 0;
-            let bitmap = match is_unwritten {
-                true => None,
-                false => {
-                    blocks.read_raw(held.block_bitmap, 0, &mut bytes)?;
-                    Some(bytes)
-                }
-            };
-            bitmaps.insert(group, bitmap);
+        let bitmap = match bitmaps.entry(group) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => place.insert(self.written_bitmap(group)?),
+        };
+        // Without one all blocks of the group are free but the file system's own.
+        Ok(bitmap.as_ref().is_none_or(|bits| !has_bit(bits, bit)))
+    }
+
+    /// The bitmap of a group as the image has it; `None` when it was never written.
+    fn written_bitmap(&self, group: u32) -> Result<Option<Vec<u8>>> {
+        let geometry = &self.volume.geometry;
+        let blocks = &self.volume.blocks;
+        let Some(held) = self.writer.groups.get(group as usize) else {
+            return super::refuse(libc::EIO);
+        };
+        let (block, from) = place(geometry, group);
+        let mut bytes = vec![0u8; blocks.block_size()];
+        blocks.read_raw(block, 0, &mut bytes)?;
+        let has_flags = geometry.checksums != Checksums::None;
+        if has_flags && le16(&bytes, from.saturating_add(0x12)) & BLOCK_UNINIT != 0 {
+            return Ok(None);
         }
-        Ok(match bitmaps.get(&group) {
-            Some(Some(bits)) => !has_bit(bits, bit),
-            // All blocks of the group are free but the file system's own.
-            _ => true,
-        })
+        blocks.read_raw(held.block_bitmap, 0, &mut bytes)?;
+        Ok(Some(bytes))
     }
 }
 

@@ -289,7 +289,7 @@ impl Promise {
                 }
                 (Ok(node), Some(Some(others))) => {
                     let found = fs.read_all(node);
-                    let is_one = &found == &**content || others.iter().any(|one| **one == found);
+                    let is_one = found == **content || others.iter().any(|one| **one == found);
                     assert!(is_one, "{context}: {path} has {} bytes", found.len());
                 }
                 (Ok(node), None) => {
