@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 20] = [
+pub const STEPS: &[Step] = &[
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -110,6 +110,16 @@ pub const STEPS: [Step; 20] = [
         run: posix,
     },
     Step {
+        name: "crash",
+        about: "images after a crash, with writes lost and torn",
+        run: crash,
+    },
+    Step {
+        name: "killed",
+        about: "supervisors killed while they write",
+        run: script,
+    },
+    Step {
         name: "signals",
         about: "signals under load",
         run: signals,
@@ -131,7 +141,7 @@ pub fn find(name: &str) -> Result<&'static Step> {
 
 /// Prints the steps.
 pub fn list() {
-    for step in &STEPS {
+    for step in STEPS {
         println!("{:<12} {}", step.name, step.about);
     }
 }
@@ -330,6 +340,24 @@ fn posix(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     counts += context.count(step.name, &mut views, limit(context))?;
+    Ok(counts)
+}
+
+/// The module's own test with more crashes, and damaged images that are written.
+fn crash(context: &Context, step: &Step) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let tests = [
+        ("crash", "VIEW_EXT_CRASH_POINTS", "90", "2000"),
+        ("full_disk", "VIEW_EXT_FULL_STEP", "41", "1"),
+        ("mutated_writing", "VIEW_EXT_MUTATIONS", "500", "20000"),
+    ];
+    for (name, variable, few, many) in tests {
+        let mut cargo = project::cargo();
+        cargo.args(["test", "--quiet", "--release", "-p", "view-ext"]);
+        cargo.args(["--test", name, "--", "--nocapture"]);
+        cargo.env(variable, if context.full { many } else { few });
+        counts += context.count(&format!("{}-{name}", step.name), &mut cargo, limit(context))?;
+    }
     Ok(counts)
 }
 

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -93,6 +93,8 @@ pub(crate) struct Blocks {
     cache: Mutex<ClockCache<u64, Arc<Block>>>,
     /// Blocks that were changed and are not home yet; always empty on read-only mounts.
     pub(crate) changes: Changes,
+    /// Something may have been written since the last flush.
+    is_unflushed: AtomicBool,
 }
 
 impl Blocks {
@@ -105,6 +107,7 @@ impl Blocks {
             overlay: Overlay::new(),
             cache,
             changes: Changes::default(),
+            is_unflushed: AtomicBool::new(true),
         }
     }
 
@@ -211,6 +214,7 @@ impl Blocks {
             let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
             return Err(Error::Corrupt(Problem::new(Place::Block(first), detail)));
         };
+        self.is_unflushed.store(true, Ordering::SeqCst);
         self.device.write_all_at(data, at).map_err(|error| {
             Error::Unreadable(Problem::new(
                 Place::Block(first),
@@ -224,7 +228,11 @@ impl Blocks {
     /// # Errors
     /// Unreadable (EIO) when the source fails.
     pub(crate) fn flush(&self) -> Result<()> {
+        if !self.is_unflushed.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
         self.device.flush().map_err(|error| {
+            self.is_unflushed.store(true, Ordering::SeqCst);
             Error::Unreadable(Problem::new(
                 Place::Superblock,
                 format!("the image cannot be flushed: {error}"),
