@@ -409,6 +409,34 @@ pub fn take_signal(descriptor: BorrowedFd<'_>) -> Option<ReceivedSignal> {
     })
 }
 
+/// What kcmp(2) can compare of two threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// The open file descriptions behind a descriptor of the one and one of the other.
+    Descriptors(i32, i32),
+    /// The descriptor tables.
+    Tables,
+}
+
+/// Do two threads share this? kcmp(2); needs the right to trace both.
+pub fn is_same(one: u32, other: u32, what: Compared) -> Result<bool, Errno> {
+    const KCMP_FILE: libc::c_long = 0;
+    const KCMP_FILES: libc::c_long = 2;
+    let (kind, first, second) = match what {
+        Compared::Descriptors(first, second) => (KCMP_FILE, first.into(), second.into()),
+        Compared::Tables => (KCMP_FILES, 0, 0),
+    };
+    let (one, other) = (libc::c_long::from(one), libc::c_long::from(other));
+    let (first, second): (libc::c_long, libc::c_long) = (first, second);
+    // SAFETY: of these kinds the kernel takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_kcmp, one, other, kind, first, second) };
+    match result {
+        0 => Ok(true),
+        1..=3 => Ok(false),
+        _ => Err(last_errno()),
+    }
+}
+
 /// Allows process `tracer` to trace this one where the yama module (ptrace_scope 1) would not. Elsewhere this fails
 /// harmlessly.
 pub fn allow_tracer(tracer: u32) {

@@ -97,6 +97,11 @@ impl Pool {
     }
 
     fn serve_one(&self, call: Notification) {
+        if self.view.exchanges.is_expected(call.tid) {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            self.view.exchanges.serve(&self.listener, &call);
+            return;
+        }
         let task = Task::new(&self.view, &self.listener, call);
         let result =
             catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
