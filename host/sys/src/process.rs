@@ -409,6 +409,34 @@ pub fn take_signal(descriptor: BorrowedFd<'_>) -> Option<ReceivedSignal> {
     })
 }
 
+/// A limit of getrlimit(2) that another process of this user can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// `RLIMIT_NOFILE`
+    Descriptors,
+    /// `RLIMIT_FSIZE`, in bytes
+    FileSize,
+}
+
+/// The soft limit of a process or thread; `u64::MAX`: none. `EPERM` when its ids differ from this process's.
+pub fn soft_limit(process: u32, limit: Limit) -> Result<u64, Errno> {
+    let resource = match limit {
+        Limit::Descriptors => libc::RLIMIT_NOFILE,
+        Limit::FileSize => libc::RLIMIT_FSIZE,
+    };
+    let process = libc::pid_t::try_from(process).map_err(|_| Errno::SRCH)?;
+    let mut now = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: no new limit is given, and the kernel writes the old one to a live struct.
+    let result = unsafe { libc::prlimit64(process, resource, std::ptr::null(), &mut now) };
+    match result {
+        0 => Ok(now.rlim_cur),
+        _ => Err(last_errno()),
+    }
+}
+
 /// What kcmp(2) can compare of two threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {

@@ -6,7 +6,7 @@
 //! Reference: ptrace(2) `PTRACE_INTERRUPT`, kernel files kernel/signal.c (`get_signal`), arch/x86/kernel/signal.c.
 
 use super::holders;
-use super::late::{Late, is_short_write};
+use super::late::{Late, resumed};
 use super::{Exchanges, Replacement};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
@@ -18,8 +18,6 @@ const STOP_WAIT: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_micros(100);
 /// Length of the `syscall` instruction.
 const INSTRUCTION_LENGTH: u64 = 2;
-/// `ERESTARTNOHAND` (include/linux/errno.h): once more, unless a signal handler is to run.
-const RESTART_NO_HANDLER: i64 = -514;
 
 /// A thread that has been seized.
 struct Thread {
@@ -38,14 +36,13 @@ pub(super) struct Stopped {
 impl Stopped {
     /// Asks the threads of a process to stop that have not been asked yet. Were there any?
     pub(super) fn stop(&mut self, process: u32) -> Result<bool, Errno> {
+        let mut threads = holders::threads(process);
+        threads.retain(|thread| self.threads.iter().all(|one| one.tracee.tid() != *thread));
+        if !threads.iter().all(|thread| holders::is_stoppable(*thread)) {
+            return Err(Errno::BUSY);
+        }
         let mut any = false;
-        for thread in holders::threads(process) {
-            if self.threads.iter().any(|one| one.tracee.tid() == thread) {
-                continue;
-            }
-            if !holders::is_stoppable(thread) {
-                return Err(Errno::BUSY);
-            }
+        for thread in threads {
             if thread != process && !is_same(process, thread, Compared::Tables)? {
                 return Err(Errno::BUSY);
             }
@@ -139,18 +136,10 @@ impl Stopped {
     /// Lets all of them go on. Those that cannot yet are added to `late`.
     pub(super) fn let_go(self, late: &mut Vec<Late>) {
         for thread in self.threads {
-            let Some(signal) = thread.stopped else {
-                late.push(Late::running(thread.tracee));
-                continue;
-            };
-            if let Ok(registers) = thread.tracee.registers() {
-                if signal == 0 && is_short_write(&registers) {
-                    late.push(Late::finishing(thread.tracee, registers));
-                    continue;
-                }
-                let _ = thread.tracee.set_registers(&resumed(registers));
-            }
-            let _ = thread.tracee.detach(signal);
+            late.extend(match thread.stopped {
+                Some(signal) => Late::stopped(thread.tracee, signal),
+                None => Some(Late::running(thread.tracee)),
+            });
         }
     }
 }
@@ -183,19 +172,4 @@ fn call(tracee: &mut Tracee, original: &Registers, place: u64) -> Result<(), Sto
         }
     }
     Ok(())
-}
-
-/// The registers to go on with. The kernel starts a call again that says so; those that say EINTR would have done so
-/// for a signal, and no signal came. After close(2) and connect(2) the work is done or under way.
-fn resumed(original: Registers) -> Registers {
-    let number = original.orig_rax as i64;
-    let is_interrupted = original.rax as i64 == -i64::from(libc::EINTR);
-    let is_final = matches!(number, libc::SYS_close | libc::SYS_connect);
-    match is_interrupted && number >= 0 && !is_final {
-        true => Registers {
-            rax: RESTART_NO_HANDLER as u64,
-            ..original
-        },
-        false => original,
-    }
 }
