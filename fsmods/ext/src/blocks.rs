@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -93,6 +93,8 @@ pub(crate) struct Blocks {
     cache: Mutex<ClockCache<u64, Arc<Block>>>,
     /// Blocks that were changed and are not home yet; always empty on read-only mounts.
     pub(crate) changes: Changes,
+    /// Something was written since the last flush.
+    is_unflushed: AtomicBool,
 }
 
 impl Blocks {
@@ -105,6 +107,7 @@ impl Blocks {
             overlay: Overlay::new(),
             cache,
             changes: Changes::default(),
+            is_unflushed: AtomicBool::new(true),
         }
     }
 
@@ -173,6 +176,19 @@ impl Blocks {
         Ok(answer)
     }
 
+    /// As [`Blocks::edit`], when nothing changes but times of inodes.
+    ///
+    /// # Errors
+    /// As [`Blocks::get`].
+    pub(crate) fn edit_times(&self, number: u64, change: impl FnOnce(&mut [u8])) -> Result<()> {
+        let before = self.get(number)?;
+        let mut data: Box<[u8]> = before.data().into();
+        drop(before);
+        change(&mut data);
+        self.changes.put_times(number, Arc::new(Block::new(data)));
+        Ok(())
+    }
+
     /// Gives a metadata block new content, whatever it held before.
     ///
     /// # Errors
@@ -216,7 +232,10 @@ impl Blocks {
                 Place::Block(first),
                 format!("cannot be written: {error}"),
             ))
-        })
+        })?;
+        // Behind the write: a flush that begins in between may miss it.
+        self.is_unflushed.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Makes everything written so far durable.
@@ -224,7 +243,11 @@ impl Blocks {
     /// # Errors
     /// Unreadable (EIO) when the source fails.
     pub(crate) fn flush(&self) -> Result<()> {
+        if !self.is_unflushed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
         self.device.flush().map_err(|error| {
+            self.is_unflushed.store(true, Ordering::Release);
             Error::Unreadable(Problem::new(
                 Place::Superblock,
                 format!("the image cannot be flushed: {error}"),

@@ -147,6 +147,34 @@ fn growth(work: &mut Workload<'_>, _: &mut Random) {
     }
 }
 
+/// What a database does: pages are written over in place, or added, and fdatasync(2) is all that is asked for.
+fn pages(work: &mut Workload<'_>, random: &mut Random) {
+    const PAGE: usize = 1024;
+    let mut nodes = Vec::new();
+    for number in 0..8 {
+        let content = random.bytes(PAGE * 12);
+        nodes.push(work.file(1, &format!("pages-{number}"), content));
+    }
+    work.sync();
+    for round in 0..80 {
+        let number = random.below(8) as usize;
+        let path = format!("pages-{number}");
+        let mut content = work.now.get(&path).unwrap().clone();
+        let page = match round % 5 {
+            4 => content.len() / PAGE,
+            _ => random.below((content.len() / PAGE) as u64) as usize,
+        };
+        let data = random.bytes(PAGE);
+        work.fs.write(nodes[number], (page * PAGE) as u64, &data);
+        content.truncate(content.len().max(page * PAGE));
+        content.splice(page * PAGE..content.len().min((page + 1) * PAGE), data);
+        work.now.insert(path, content);
+        work.fs.sync_content();
+        work.source.mark(work.marks.len());
+        work.marks.push(work.now.clone());
+    }
+}
+
 fn find(fs: &Mounted, path: &str) -> Result<u64, i32> {
     path.split('/')
         .try_fold(1, |parent, name| fs.lookup(parent, name))
@@ -218,8 +246,8 @@ fn crash_at_many_points(name: &str, kind: &Kind, workload: fn(&mut Workload<'_>,
     } = work;
     fs.unmount();
     let crashed = directory.join("crashed");
-    // Six workloads share the number of points.
-    for point in 0..points().div_ceil(6) {
+    // Seven workloads share the number of points.
+    for point in 0..points().div_ceil(7) {
         let at = random.below(source.len() as u64 + 1) as usize;
         let (bytes, mark) = source.crash(at, &mut random);
         std::fs::write(&crashed, &bytes).unwrap();
@@ -299,4 +327,38 @@ fn truncates_survive() {
 #[test]
 fn directory_growth_survives() {
     journaled().for_each(|kind| crash_at_many_points("growth", kind, growth));
+}
+
+#[test]
+fn pages_survive() {
+    journaled().for_each(|kind| crash_at_many_points("pages", kind, pages));
+}
+
+/// What has its place already takes one flush, and no transaction.
+#[test]
+fn content_alone_is_not_committed() {
+    let directory = scratch("content-alone");
+    let image = fresh(&directory, &KINDS[0], "12M");
+    let source = Arc::new(Recording::new(std::fs::read(&image).unwrap()));
+    let fs = Mounted::over(source.clone(), &image, "");
+    let node = fs.create(1, "file");
+    fs.write(node, 0, &[1; 8192]);
+    fs.sync_content();
+    let before = source.len();
+    fs.write(node, 4096, &[2; 4096]);
+    fs.sync_content();
+    assert_eq!(source.len() - before, 2, "a write and a flush");
+    fs.sync_content();
+    assert_eq!(source.len() - before, 2, "nothing to do");
+    fs.sync();
+    assert!(source.len() - before > 2, "the time is committed");
+    fs.unmount();
+    check(&image_of(&directory, &source));
+}
+
+fn image_of(directory: &Path, source: &Recording) -> std::path::PathBuf {
+    let path = directory.join("ended");
+    let (bytes, _) = source.crash(source.len(), &mut Random::new(1));
+    std::fs::write(&path, bytes).unwrap();
+    path
 }
