@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use view_sys::memory;
 use view_sys::notify::{Listener, Notification};
+use view_sys::process::{Limit, soft_limit};
 use view_vfs::attributes::Identity;
 use view_vfs::credentials::Credentials;
 use view_vfs::mount_table::{MountTable, Namespace};
@@ -149,11 +150,14 @@ impl<'v> Task<'v> {
 
     /// The limit on the size of files (RLIMIT_FSIZE), in bytes.
     pub fn file_size_limit(&self) -> u64 {
-        self.soft_limit("Max file size")
+        self.soft_limit(Limit::FileSize, "Max file size")
     }
 
-    /// A soft limit, from /proc/TID/limits.
-    fn soft_limit(&self, name: &str) -> u64 {
+    /// A soft limit; of a process with other ids, from /proc/TID/limits, where it has this name.
+    fn soft_limit(&self, limit: Limit, name: &str) -> u64 {
+        if let Ok(known) = soft_limit(self.call.tid, limit) {
+            return known;
+        }
         let text =
             std::fs::read_to_string(format!("/proc/{}/limits", self.call.tid)).unwrap_or_default();
         text.lines()
@@ -164,7 +168,7 @@ impl<'v> Task<'v> {
 
     /// Has the tracee no number left for another descriptor? Linux takes the number before it looks at the path.
     pub fn is_descriptor_table_full(&self) -> bool {
-        let limit = self.soft_limit("Max open files");
+        let limit = self.soft_limit(Limit::Descriptors, "Max open files");
         if self.status().descriptor_slots < limit {
             return false;
         }

@@ -102,6 +102,11 @@ impl Pool {
     }
 
     fn serve_one(&self, call: Notification) {
+        if self.view.exchanges.is_expected(call.tid) {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            self.view.exchanges.serve(&self.listener, &call);
+            return;
+        }
         self.in_flight.await_the_dead(&self.listener);
         let task = Task::new(&self.view, &self.listener, &self.in_flight, call);
         let result =
