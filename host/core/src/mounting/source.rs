@@ -161,8 +161,8 @@ fn open_module(
     .map_err(Refusal::from_errno)?;
     let mut flags = flags_of(options);
     flags.read_only |= opened.is_read_only;
-    // Devices of an image are nobody's to open, as for every mount of an unprivileged user.
-    flags.no_dev = true;
+    // Devices of an image are nobody's to open, as for every mount of an unprivileged user; a root of the view may.
+    flags.no_dev = options.nodev || view.identity.get().is_none();
     // Where ids are the view's, set-id bits and permissions of a mount mean them.
     flags.no_suid = options.nosuid || view.identity.get().is_none();
     // Who only reads an image of his own may read all of it; who writes one is asked for permission as everywhere.

@@ -28,6 +28,7 @@
 //! line in `dispatch`, a tracee in `tests/tracees`. No locks are held from one call to another.
 
 mod attribute;
+mod device_node;
 mod directory;
 mod exec;
 mod host_object;

@@ -4,8 +4,7 @@
 //! O_PATH opens are run in the tracee, where the kernel does the waiting and makes the descriptor.
 
 use super::injection::{self, c_string};
-use super::{host_object, host_permission};
-use super::{loop_device, target};
+use super::{device_node, host_object, host_permission, loop_device, target};
 use crate::scalpel::Argument;
 use crate::task::{Answer, Task};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
@@ -318,8 +317,15 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
         Opened::File(file) => Ok(give_file(task, place, file, how)),
         Opened::Directory => give_marker(task, &place, how),
         Opened::Fifo => open_special(task, &place, how),
-        // A device of a mount: `nodev`, as for every mount of an unprivileged user.
-        Opened::Device(..) => Err(Errno::ACCESS),
+        Opened::Device(kind, number) => {
+            match device_node::open(task, &place, kind, number, how.flags)? {
+                device_node::Way::Opened(descriptor) => Ok(Answer::Descriptor {
+                    descriptor,
+                    close_on_exec: close_on_exec(how),
+                }),
+                device_node::Way::ByTracee(path) => open_by_tracee(task, &path, how),
+            }
+        }
     }
 }
 
