@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::command::{at, command, output, run, succeeds};
-use crate::project;
+use crate::{debian, project, rust_project};
 
 const PACKAGES: &str = include_str!("../packages.txt");
 
 /// The C project that the compile step builds, by its Debian source package.
 pub const C_PROJECT: &str = "zlib";
 
-/// Installs the missing packages, fetches the C project, prints what is there.
+/// Installs the missing packages, fetches what comes as source, prints what is there.
 pub fn task() -> Result<()> {
     let missing = missing();
     if !missing.is_empty() {
         install(&missing)?;
     }
     fetch_c_project()?;
+    rust_project::task()?;
+    debian::task()?;
     for (program, arguments) in [
         ("mke2fs", "-V"),
         ("python3", "--version"),
@@ -105,7 +107,7 @@ fn apt(arguments: &[&str]) -> Result<()> {
 }
 
 /// Three tries, a pause between them.
-fn patiently(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+pub fn patiently(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
     let mut result = attempt();
     for pause in [5, 20] {
         if let Err(message) = &result {

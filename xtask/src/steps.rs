@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, user};
+use crate::{Result, debian, project, rust_project, user};
 
 /// One step.
 pub struct Step {
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 19] = [
+pub const STEPS: [Step; 20] = [
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -103,6 +103,11 @@ pub const STEPS: [Step; 19] = [
         name: "writable",
         about: "images written by programs, e2fsck clean",
         run: script,
+    },
+    Step {
+        name: "jobs",
+        about: "real work on a writable image: dpkg, PostgreSQL, git, builds",
+        run: jobs,
     },
     Step {
         name: "signals",
@@ -190,6 +195,14 @@ fn script(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     context.count(step.name, &mut command, limit(context))
+}
+
+/// The script, with the whole checkout for what it builds.
+fn jobs(context: &Context, step: &Step) -> Result<Counts> {
+    rust_project::task()?;
+    debian::task()?;
+    context.all_sources()?;
+    script(context, step)
 }
 
 /// Runs `tests/acceptance/NAME.sh` as root, for what only root can set up; the script drops privileges itself.
