@@ -1,7 +1,7 @@
 # A repository's life on ext4: history, clones by hard link and by protocol, merges, gc, fsck. The same natively: the
 # commits must have the same names.
 source=$WORK/git-source
-rounds=15
+rounds=8
 files=$FIXTURES/vendor
 [ "$VIEW_FULL" = 1 ] && rounds=60
 rm -rf "$source"

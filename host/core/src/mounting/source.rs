@@ -233,6 +233,32 @@ pub(super) fn bind(place: &Place, options: &MountOptions) -> Made {
     }
 }
 
+/// Where the host has a filesystem that is the kernel's own and the same wherever it is mounted; `None` for other types.
+pub fn kernel_filesystem(name: &str) -> Option<&'static str> {
+    match name {
+        "proc" => Some("/proc"),
+        "sysfs" => Some("/sys"),
+        "devtmpfs" => Some("/dev"),
+        "devpts" => Some("/dev/pts"),
+        "mqueue" => Some("/dev/mqueue"),
+        _ => None,
+    }
+}
+
+/// One of these, once more. What its own options would change is the host's to decide.
+pub(super) fn kernel(spec: &MountSpec, options: &MountOptions) -> Result<Made, Refusal> {
+    let name = spec.filesystem.clone().unwrap_or_default();
+    let path = kernel_filesystem(&name)
+        .filter(|path| Path::new(path).is_dir())
+        .ok_or_else(|| Refusal::new(libc::ENODEV, format!("the host has no `{name}`")))?;
+    Ok(Made {
+        root: Root::Host(path.as_bytes().to_vec()),
+        flags: flags_of(options),
+        filesystem: name,
+        options: String::new(),
+    })
+}
+
 /// What stands where something is hidden: an empty directory, or an empty file.
 pub(super) fn open_hidden(view: &View, covered: Option<&Place>) -> Result<Made, Refusal> {
     let place = covered.ok_or_else(|| Refusal::new(libc::ENOENT, "there is nothing to hide"))?;

@@ -40,6 +40,7 @@ fn check_may_mount(task: &Task<'_>) -> Result<(), Errno> {
 /// mount: mount(2); types that no module has are left to Linux
 pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     check_may_mount(task)?;
+    let is_with_identity = task.view.identity.get().is_some();
     let flags = task.argument(3);
     let target = task.path(1)?;
     let source = optional_string(task, 0)?;
@@ -74,7 +75,7 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
             return Err(Errno::ROFS);
         }
         now.no_suid = flags & MS_NOSUID != 0;
-        now.no_dev = flags & MS_NODEV != 0 || now.no_dev;
+        now.no_dev = flags & MS_NODEV != 0 || (now.no_dev && !is_with_identity);
         now.no_exec = flags & MS_NOEXEC != 0;
         mount.set_flags(now);
         return Ok(Answer::DONE);
@@ -87,6 +88,10 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         Some("tmpfs" | "ramfs") => MountKind::Tmpfs,
         Some(name) if task.view.modules.find(name).is_some() => MountKind::Filesystem,
         _ if task.view.credentials.is_privileged => return Ok(Answer::Continue),
+        // Root of a view has the host's, as any of its processes.
+        Some(name) if is_with_identity && mounting::kernel_filesystem(name).is_some() => {
+            MountKind::Kernel
+        }
         _ => return Err(Errno::PERM),
     };
     let image = source
@@ -112,7 +117,7 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         None => source,
     };
     let spec = MountSpec {
-        filesystem: if kind == MountKind::Filesystem {
+        filesystem: if matches!(kind, MountKind::Filesystem | MountKind::Kernel) {
             name.map(str::to_owned)
         } else {
             None
