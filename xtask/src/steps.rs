@@ -316,13 +316,13 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
 
 /// The signal tracees many times over, then pipelines and a Go program under load.
 fn signals(context: &Context, step: &Step) -> Result<Counts> {
-    let rounds = if context.full { "1000" } else { "10" };
-    let mut counts = rust_program(
-        context,
-        "signal-tracees",
-        "tracees",
-        &["signal", "--repeat", rounds],
-    )?;
+    let names = ["signal", "sigurg", "sigkill", "pipelines"];
+    let many = match context.full {
+        true => ["--runs", "1000"],
+        false => ["--repeat", "8"],
+    };
+    let arguments = [&names[..], &many[..]].concat();
+    let mut counts = rust_program(context, "signal-tracees", "tracees", &arguments)?;
     counts += script(context, step)?;
     Ok(counts)
 }

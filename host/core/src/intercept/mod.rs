@@ -7,6 +7,7 @@
 //! Neighbours: `syscall` (what each call does), `task` (who calls), `answer` (how it ends). No locks: `Pool` has counters.
 
 mod answer;
+pub mod placement;
 
 use crate::syscall;
 use crate::task::Task;
@@ -36,7 +37,7 @@ pub fn serve(
     listener: Arc<Listener>,
     on_end: Box<dyn Fn() + Send + Sync>,
 ) -> std::io::Result<()> {
-    listener.set_synchronous_wake_up(true);
+    listener.set_synchronous_wake_up(view.abilities.wakes_synchronously);
     let pool = Arc::new(Pool {
         view,
         listener,
