@@ -277,7 +277,7 @@ umount n; ./refused test -e n/x; umount m; ./refused test -e m/x
 root "the kernel's own filesystems" '
 mkdir t/proc t/sys t/dev; cd t
 mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount -t devtmpfs none dev; mount -t devpts devpts dev/pts
-../equal "$(findmnt -n -o SOURCE,FSTYPE proc | tr -s " ")" "proc proc"
+../equal "$(findmnt -n -o SOURCE,FSTYPE --mountpoint "$PWD/proc" | tr -s " ")" "proc proc"
 ../equal "$(readlink proc/self/cwd)" "$PWD"; grep -q "^Uid:.0.0.0.0" proc/self/status; test -d sys/kernel; echo x >dev/null
 ../refused sh -c "echo x >sys/x"; ../equal "$(stat -f -c %T proc)" proc
 umount dev/pts dev sys proc; ../refused test -e proc/self
