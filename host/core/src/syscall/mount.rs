@@ -92,6 +92,8 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         Some(name) if is_with_identity && mounting::kernel_filesystem(name).is_some() => {
             MountKind::Kernel
         }
+        // Root is told that there is no such type.
+        Some(_) if is_with_identity => return Err(Errno::NODEV),
         _ => return Err(Errno::PERM),
     };
     let image = source

@@ -207,7 +207,7 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
             match device_node::open(task, &place, kind, number, how.flags)? {
                 device_node::Way::Opened(descriptor) => Ok(Answer::Descriptor {
                     descriptor,
-                    close_on_exec: close_on_exec(how),
+                    close_on_exec: how.close_on_exec(),
                 }),
                 device_node::Way::ByTracee(path) => open_by_tracee(task, &path, how),
             }
