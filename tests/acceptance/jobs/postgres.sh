@@ -79,7 +79,7 @@ for round in $(seq $rounds); do
 	view=$!
 	# Kill it once every writer has had answers, at a moment that differs from round to round.
 	tries=0
-	while [ $tries -lt 600 ] && [ "$(cat "$WORK/answered-$round"-4 2>/dev/null | wc -l)" -lt 50 ]; do
+	while [ $tries -lt 3000 ] && [ "$(cat "$WORK/answered-$round"-4 2>/dev/null | wc -l)" -lt 50 ]; do
 		sleep 0.1
 		tries=$((tries + 1))
 	done
