@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, tools, user};
+use crate::{Result, debian, project, rust_project, tools, user};
 
 /// One step.
 pub struct Step {
@@ -125,6 +125,11 @@ pub const STEPS: &[Step] = &[
         run: hammer,
     },
     Step {
+        name: "jobs",
+        about: "real work on a writable image: dpkg, PostgreSQL, git, builds",
+        run: jobs,
+    },
+    Step {
         name: "signals",
         about: "signals under load",
         run: signals,
@@ -210,6 +215,14 @@ fn script(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     context.count(step.name, &mut command, limit(context))
+}
+
+/// The script, with the whole checkout for what it builds.
+fn jobs(context: &Context, step: &Step) -> Result<Counts> {
+    rust_project::task()?;
+    debian::task()?;
+    context.all_sources()?;
+    script(context, step)
 }
 
 /// Runs `tests/acceptance/NAME.sh` as root, for what only root can set up; the script drops privileges itself.
