@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, tools, user};
+use crate::{Result, debian, project, rust_project, tools, user};
 
 /// One step.
 pub struct Step {
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 21] = [
+pub const STEPS: &[Step] = &[
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -110,9 +110,24 @@ pub const STEPS: [Step; 21] = [
         run: posix,
     },
     Step {
+        name: "crash",
+        about: "images after a crash, with writes lost and torn",
+        run: crash,
+    },
+    Step {
+        name: "killed",
+        about: "supervisors killed while they write",
+        run: script,
+    },
+    Step {
         name: "hammer",
         about: "fsx, fio, sqlite, stress-ng: no byte lost",
         run: hammer,
+    },
+    Step {
+        name: "jobs",
+        about: "real work on a writable image: dpkg, PostgreSQL, git, builds",
+        run: jobs,
     },
     Step {
         name: "signals",
@@ -136,7 +151,7 @@ pub fn find(name: &str) -> Result<&'static Step> {
 
 /// Prints the steps.
 pub fn list() {
-    for step in &STEPS {
+    for step in STEPS {
         println!("{:<12} {}", step.name, step.about);
     }
 }
@@ -200,6 +215,14 @@ fn script(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     context.count(step.name, &mut command, limit(context))
+}
+
+/// The script, with the whole checkout for what it builds.
+fn jobs(context: &Context, step: &Step) -> Result<Counts> {
+    rust_project::task()?;
+    debian::task()?;
+    context.all_sources()?;
+    script(context, step)
 }
 
 /// Runs `tests/acceptance/NAME.sh` as root, for what only root can set up; the script drops privileges itself.
@@ -332,6 +355,24 @@ fn posix(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     counts += context.count(step.name, &mut views, limit(context))?;
+    Ok(counts)
+}
+
+/// The module's own test with more crashes, and damaged images that are written.
+fn crash(context: &Context, step: &Step) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let tests = [
+        ("crash", "VIEW_EXT_CRASH_POINTS", "90", "2000"),
+        ("full_disk", "VIEW_EXT_FULL_STEP", "41", "1"),
+        ("mutated_writing", "VIEW_EXT_MUTATIONS", "500", "20000"),
+    ];
+    for (name, variable, few, many) in tests {
+        let mut cargo = project::cargo();
+        cargo.args(["test", "--quiet", "--release", "-p", "view-ext"]);
+        cargo.args(["--test", name, "--", "--nocapture"]);
+        cargo.env(variable, if context.full { many } else { few });
+        counts += context.count(&format!("{}-{name}", step.name), &mut cargo, limit(context))?;
+    }
     Ok(counts)
 }
 

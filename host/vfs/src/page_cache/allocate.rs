@@ -99,7 +99,7 @@ impl WrittenFile {
 
     /// The module has zeros in a range now. The backing file still has what was there.
     fn note_zeroed(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
-        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         // It may have been cut since the module had everything.
         let size = size.max(state.module_size());
         let end = wanted.end().min(size);
@@ -111,7 +111,7 @@ impl WrittenFile {
             let to = (end - start).min(length);
             let mut hash = ZEROS;
             if from > 0 || to < length {
-                let mut bytes = read_at(&self.descriptor, start, length as usize)?;
+                let mut bytes = read_at(&self.file(), start, length as usize)?;
                 // Only of what the module was known to have it is known what it has now.
                 let is_known = chunks::hash(&bytes) == state.chunk(index);
                 if let Some(part) = bytes.get_mut(from as usize..to as usize) {
@@ -132,7 +132,7 @@ impl WrittenFile {
     /// Content from the offset on has moved, on both sides: all that is not zeros is compared no more, but written. That
     /// is what the module had, where it is now, and what the backing file has.
     fn note_moved(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
-        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         let first = chunks::chunk_of(wanted.offset);
         let chunk = CHUNK_BYTES as u64;
         let is_down = wanted.has(libc::FALLOC_FL_COLLAPSE_RANGE);
@@ -148,7 +148,7 @@ impl WrittenFile {
                 }
             }
         }
-        for_each_data(&self.descriptor, size, &mut Vec::new(), |start, bytes| {
+        for_each_data(&self.file(), size, &mut Vec::new(), |start, bytes| {
             for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
                 if index >= first && !chunks::is_zero(chunk) {
                     state.set_chunk(index, UNKNOWN);

@@ -16,13 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::{SeekFrom, Stat, fstat, seek};
 use rustix::io::{Errno, pread};
 
 use super::chunks::{self, BLOCK_BYTES, BlockMask, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::relocation::Growth;
 use super::{FileKey, Stamp};
-use crate::attributes::{Attributes, Identity, Timestamp};
+use crate::attributes::{Attributes, Timestamp};
 
 /// Bytes read from the backing file at once; a multiple of the chunk.
 const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
@@ -257,11 +258,11 @@ impl State {
 /// A file with a writer, or with changes to be written.
 pub(crate) struct WrittenFile {
     pub(super) key: FileKey,
-    pub(super) identity: Identity,
     /// Path in the view when it was opened, for messages.
     pub(super) path: Vec<u8>,
-    /// The same open file description that the cache has.
-    pub(super) descriptor: OwnedFd,
+    /// The same open file description that the cache has. Another one after the file has moved (see `relocation`). A
+    /// leaf.
+    descriptor: RwLock<Arc<OwnedFd>>,
     sink: Arc<dyn ContentSink>,
     /// Somebody could map it for writing (opened for reading and writing).
     is_mappable: AtomicBool,
@@ -271,6 +272,8 @@ pub(crate) struct WrittenFile {
     opens: AtomicU64,
     /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
     mode_set_at: Mutex<Timestamp>,
+    /// When it grew last, as far as somebody looked.
+    pub(super) growth: Growth,
     /// Nothing is written to the module any more.
     is_abandoned: AtomicBool,
     state: Mutex<State>,
@@ -283,7 +286,6 @@ impl WrittenFile {
     /// Those of reading the backing file.
     pub(super) fn new(
         key: FileKey,
-        identity: Identity,
         path: &[u8],
         descriptor: OwnedFd,
         sink: Arc<dyn ContentSink>,
@@ -299,14 +301,14 @@ impl WrittenFile {
         })?;
         Ok(WrittenFile {
             key,
-            identity,
             path: path.to_vec(),
-            descriptor,
+            descriptor: RwLock::new(Arc::new(descriptor)),
             sink,
             is_mappable: AtomicBool::new(false),
             is_prompt: AtomicBool::new(false),
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
+            growth: Growth::default(),
             is_abandoned: AtomicBool::new(false),
             state: Mutex::new(State {
                 table,
@@ -323,6 +325,23 @@ impl WrittenFile {
         })
     }
 
+    /// The backing file, open for reading.
+    pub(super) fn file(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.descriptor.read())
+    }
+
+    /// The contents are in another backing file now, which differs in nothing but its time of change. `state`: of this
+    /// file.
+    pub(super) fn moved(&self, state: &mut State, descriptor: OwnedFd) {
+        *self.descriptor.write() = Arc::new(descriptor);
+        state.seen = None;
+    }
+
+    /// As [`WrittenFile::state`], but waits no longer than this.
+    pub(super) fn state_within(&self, limit: Duration) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock_for(limit)
+    }
+
     /// Somebody opens it with these flags of open(2).
     pub(super) fn opened(&self, flags: i32) {
         self.opens.fetch_add(1, Ordering::AcqRel);
@@ -336,14 +355,14 @@ impl WrittenFile {
 
     /// Size and times as they are, and whether somebody wrote after the mode was set.
     pub(super) fn attributes(&self) -> Option<(Attributes, bool)> {
-        let attributes = Attributes::from_stat(&fstat(&self.descriptor).ok()?);
+        let attributes = Attributes::from_stat(&fstat(&*self.file()).ok()?);
         let drops_set_ids = attributes.modified != *self.mode_set_at.lock();
         Some((attributes, drops_set_ids))
     }
 
     /// The mode was set.
     pub(super) fn mode_set(&self) {
-        if let Ok(stat) = fstat(&self.descriptor) {
+        if let Ok(stat) = fstat(&*self.file()) {
             *self.mode_set_at.lock() = Seen::of(&stat).modified;
         }
     }
@@ -358,8 +377,8 @@ impl WrittenFile {
         time: Timestamp,
         changed: Timestamp,
     ) -> Result<(), Errno> {
-        let before = Seen::of(&fstat(&self.descriptor)?).modified;
-        set_times(&self.descriptor, time)?;
+        let before = Seen::of(&fstat(&*self.file())?).modified;
+        set_times(&self.file(), time)?;
         let mut mode_set_at = self.mode_set_at.lock();
         if *mode_set_at == before {
             *mode_set_at = time;
@@ -403,7 +422,7 @@ impl WrittenFile {
 
     /// Is anybody able to write to it? What the kernel cannot tell counts as yes.
     pub(super) fn has_writer(&self) -> bool {
-        view_sys::file::is_written_elsewhere(&self.descriptor).unwrap_or(true)
+        view_sys::file::is_written_elsewhere(&*self.file()).unwrap_or(true)
     }
 
     /// Writes what changed. An error is remembered as well as answered.
@@ -441,7 +460,7 @@ impl WrittenFile {
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
-        let Ok(stat) = fstat(&self.descriptor) else {
+        let Ok(stat) = fstat(&*self.file()) else {
             return;
         };
         let size = Seen::of(&stat).size;
@@ -474,7 +493,7 @@ impl WrittenFile {
     /// The same, for who holds the state.
     pub(super) fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
         let start = Instant::now();
-        let stat = fstat(&self.descriptor)?;
+        let stat = fstat(&*self.file())?;
         let may_trust = look == Look::Quick && !self.is_mappable.load(Ordering::Acquire);
         if may_trust && self.looks_unchanged(state, &stat) {
             return Ok(());
@@ -508,20 +527,15 @@ impl WrittenFile {
         }
         let mut buffer = Vec::new();
         let mut next = 0;
-        for_each_data(
-            &self.descriptor,
-            before.size,
-            &mut buffer,
-            |offset, bytes| {
-                if self.is_abandoned() {
-                    return Err(Errno::CANCELED);
-                }
-                has_changed |= self.write_hole(state, next, offset, before.size)?;
-                has_changed |= self.write_changed(state, offset, bytes)?;
-                next = offset + bytes.len() as u64;
-                Ok(())
-            },
-        )?;
+        for_each_data(&self.file(), before.size, &mut buffer, |offset, bytes| {
+            if self.is_abandoned() {
+                return Err(Errno::CANCELED);
+            }
+            has_changed |= self.write_hole(state, next, offset, before.size)?;
+            has_changed |= self.write_changed(state, offset, bytes)?;
+            next = offset + bytes.len() as u64;
+            Ok(())
+        })?;
         has_changed |= self.write_hole(state, next, before.size, before.size)?;
         if state.module_size < before.size {
             self.sink.set_size(before.size)?;
@@ -531,7 +545,7 @@ impl WrittenFile {
         if has_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
-            set_times(&self.descriptor, modified)?;
+            set_times(&self.file(), modified)?;
         }
         if has_changed || modified != state.module_modified {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
@@ -625,7 +639,7 @@ impl WrittenFile {
     fn reserve(&self, state: &mut State, size: u64) -> Result<(), Errno> {
         let mut offset = state.reserved_to;
         state.reserved_to = size;
-        while let Some((start, end)) = next_data(&self.descriptor, offset, size) {
+        while let Some((start, end)) = next_data(&self.file(), offset, size) {
             self.sink.reserve(start, end - start)?;
             offset = end;
         }
@@ -637,7 +651,6 @@ impl std::fmt::Debug for WrittenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WrittenFile")
             .field("key", &self.key)
-            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
