@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -93,6 +93,10 @@ pub(crate) struct Blocks {
     cache: Mutex<ClockCache<u64, Arc<Block>>>,
     /// Blocks that were changed and are not home yet; always empty on read-only mounts.
     pub(crate) changes: Changes,
+    /// Something may have been written since the last flush.
+    is_unflushed: AtomicBool,
+    /// Held over a flush: whoever finds nothing to do must not return before it is done.
+    flushing: Mutex<()>,
 }
 
 impl Blocks {
@@ -105,6 +109,8 @@ impl Blocks {
             overlay: Overlay::new(),
             cache,
             changes: Changes::default(),
+            is_unflushed: AtomicBool::new(true),
+            flushing: Mutex::new(()),
         }
     }
 
@@ -173,6 +179,19 @@ impl Blocks {
         Ok(answer)
     }
 
+    /// As [`Blocks::edit`], when nothing changes but times of inodes.
+    ///
+    /// # Errors
+    /// As [`Blocks::get`].
+    pub(crate) fn edit_times(&self, number: u64, change: impl FnOnce(&mut [u8])) -> Result<()> {
+        let before = self.get(number)?;
+        let mut data: Box<[u8]> = before.data().into();
+        drop(before);
+        change(&mut data);
+        self.changes.put_times(number, Arc::new(Block::new(data)));
+        Ok(())
+    }
+
     /// Gives a metadata block new content, whatever it held before.
     ///
     /// # Errors
@@ -211,12 +230,16 @@ impl Blocks {
             let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
             return Err(Error::Corrupt(Problem::new(Place::Block(first), detail)));
         };
+        self.is_unflushed.store(true, Ordering::SeqCst);
         self.device.write_all_at(data, at).map_err(|error| {
             Error::Unreadable(Problem::new(
                 Place::Block(first),
                 format!("cannot be written: {error}"),
             ))
-        })
+        })?;
+        // Behind the write: a flush that begins in between may miss it.
+        self.is_unflushed.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Makes everything written so far durable.
@@ -224,7 +247,12 @@ impl Blocks {
     /// # Errors
     /// Unreadable (EIO) when the source fails.
     pub(crate) fn flush(&self) -> Result<()> {
+        let _flushing = self.flushing.lock();
+        if !self.is_unflushed.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
         self.device.flush().map_err(|error| {
+            self.is_unflushed.store(true, Ordering::SeqCst);
             Error::Unreadable(Problem::new(
                 Place::Superblock,
                 format!("the image cannot be flushed: {error}"),

@@ -282,9 +282,15 @@ impl Op<'_> {
     pub(crate) fn store(&mut self, edit: &mut Edit) -> Result<()> {
         let (block, inside) = self.inode_place(edit.number)?;
         inode::seal(&self.volume.geometry, edit.seed, &mut edit.bytes);
-        self.volume
-            .blocks
-            .edit(block, |bytes| put(bytes, inside, &edit.bytes))?;
+        let blocks = &self.volume.blocks;
+        let before = blocks.get(block)?;
+        let end = inside.saturating_add(edit.bytes.len());
+        let old = span(before.data(), inside, end);
+        if differs_in_times_only(old, &edit.bytes) {
+            blocks.edit_times(block, |bytes| put(bytes, inside, &edit.bytes))?;
+        } else {
+            blocks.edit(block, |bytes| put(bytes, inside, &edit.bytes))?;
+        }
         self.volume.forget_inode(edit.number);
         Ok(())
     }
@@ -316,4 +322,16 @@ impl Op<'_> {
         self.volume.fail_if_damaged(&inode)?;
         self.edit(number)
     }
+}
+
+/// Is nothing else different than the times of access, change and modification, and the checksum?
+fn differs_in_times_only(old: &[u8], new: &[u8]) -> bool {
+    const FREE: [std::ops::Range<usize>; 3] = [0x8..0x14, 0x7c..0x7e, 0x82..0x90];
+    let is_free = |at: usize| FREE.iter().any(|range| range.contains(&at));
+    old.len() == new.len()
+        && old
+            .iter()
+            .zip(new)
+            .enumerate()
+            .all(|(at, (old, new))| old == new || is_free(at))
 }

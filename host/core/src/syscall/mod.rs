@@ -33,6 +33,7 @@
 mod allocate;
 mod attribute;
 mod copy;
+mod device_node;
 mod directory;
 mod exec;
 mod flags;

@@ -23,6 +23,7 @@
 //! | `allocate`   | fallocate(2) on a file that is written to                            |
 //! | `written`    | one file that is written to: what changed, errors, times             |
 //! | `chunks`     | the hashes that tell which parts changed                             |
+//! | `relocation` | written files that outgrow memory move to the disk                   |
 //! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
 //!
 //! Tests are with their only user, in `object::tests::content` and `object::tests::writing`.
@@ -35,6 +36,7 @@ mod allocate;
 mod budget;
 mod chunks;
 mod fill;
+mod relocation;
 mod reopen;
 mod spool;
 mod watcher;
@@ -55,7 +57,10 @@ use crate::attributes::{Attributes, Identity, Timestamp};
 pub use allocate::Allocation;
 use budget::{Budget, Charge};
 pub(crate) use fill::{ContentSource, NextData};
-pub(crate) use reopen::reopen;
+pub use reopen::reopen;
+
+use relocation::Relocation;
+pub use relocation::{Holders, Outgrown};
 pub(crate) use spool::BackingStyle;
 use spool::Spool;
 use watcher::Watcher;
@@ -133,6 +138,7 @@ pub struct PageCache {
     written: Mutex<HashMap<FileKey, Arc<WrittenFile>>>,
     /// Started with the first file that is opened for writing.
     watcher: OnceLock<Option<Watcher>>,
+    relocation: Relocation,
     release: Arc<Release>,
 }
 
@@ -191,6 +197,7 @@ impl PageCache {
             outdated: Mutex::new(Vec::new()),
             written: Mutex::new(HashMap::new()),
             watcher: OnceLock::new(),
+            relocation: Relocation::default(),
             release: Arc::default(),
         })
     }

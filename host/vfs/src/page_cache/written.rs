@@ -16,18 +16,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::{SeekFrom, Stat, fstat, seek};
 use rustix::io::{Errno, pread};
 
-use super::chunks::{self, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::chunks::{self, BLOCK_BYTES, BlockMask, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::relocation::Growth;
 use super::{FileKey, Stamp};
-use crate::attributes::{Attributes, Identity, Timestamp};
+use crate::attributes::{Attributes, Timestamp};
 
 /// Bytes read from the backing file at once; a multiple of the chunk.
 const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
-/// Blocks of zeros of this size are not written where the module has zeros.
-const BLOCK_BYTES: usize = 4096;
 /// A time of change this close to the moment of looking does not prove that nothing changed since: times have the
 /// grain of a clock tick.
 const CLOCK_GRAIN: Duration = Duration::from_millis(50);
@@ -231,9 +230,14 @@ impl State {
         self.seen = None;
     }
 
-    /// Number of chunks up to the last one that is not known to be zeros.
-    pub(super) fn chunks(&self) -> u64 {
-        self.table.len()
+    /// The first chunk from `from` on and before `to` that is not known to be zeros.
+    pub(super) fn next_chunk(&self, from: u64, to: u64) -> Option<u64> {
+        self.table.next_data(from, to)
+    }
+
+    /// The module has zeros from this chunk on.
+    pub(super) fn clear_chunks_from(&mut self, index: u64) {
+        self.table.clear_from(index);
     }
 
     /// The module has this time.
@@ -247,11 +251,11 @@ impl State {
 /// A file with a writer, or with changes to be written.
 pub(crate) struct WrittenFile {
     pub(super) key: FileKey,
-    pub(super) identity: Identity,
     /// Path in the view when it was opened, for messages.
     pub(super) path: Vec<u8>,
-    /// The same open file description that the cache has.
-    pub(super) descriptor: OwnedFd,
+    /// The same open file description that the cache has. Another one after the file has moved (see `relocation`). A
+    /// leaf.
+    descriptor: RwLock<Arc<OwnedFd>>,
     sink: Arc<dyn ContentSink>,
     /// Somebody could map it for writing (opened for reading and writing).
     is_mappable: AtomicBool,
@@ -261,6 +265,10 @@ pub(crate) struct WrittenFile {
     opens: AtomicU64,
     /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
     mode_set_at: Mutex<Timestamp>,
+    /// When it grew last, as far as somebody looked.
+    pub(super) growth: Growth,
+    /// Nothing is written to the module any more.
+    is_abandoned: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -271,7 +279,6 @@ impl WrittenFile {
     /// Those of reading the backing file.
     pub(super) fn new(
         key: FileKey,
-        identity: Identity,
         path: &[u8],
         descriptor: OwnedFd,
         sink: Arc<dyn ContentSink>,
@@ -281,20 +288,21 @@ impl WrittenFile {
         let mut buffer = Vec::new();
         for_each_data(&descriptor, seen.size, &mut buffer, |offset, bytes| {
             for (index, chunk) in (chunks::chunk_of(offset)..).zip(bytes.chunks(CHUNK_BYTES)) {
-                table.set(index, chunks::hash(chunk));
+                table.set_entry(index, chunks::hash(chunk), chunks::blocks(chunk));
             }
             Ok(())
         })?;
         Ok(WrittenFile {
             key,
-            identity,
             path: path.to_vec(),
-            descriptor,
+            descriptor: RwLock::new(Arc::new(descriptor)),
             sink,
             is_mappable: AtomicBool::new(false),
             is_prompt: AtomicBool::new(false),
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
+            growth: Growth::default(),
+            is_abandoned: AtomicBool::new(false),
             state: Mutex::new(State {
                 table,
                 module_size: seen.size,
@@ -310,6 +318,23 @@ impl WrittenFile {
         })
     }
 
+    /// The backing file, open for reading.
+    pub(super) fn file(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.descriptor.read())
+    }
+
+    /// The contents are in another backing file now, which differs in nothing but its time of change. `state`: of this
+    /// file.
+    pub(super) fn moved(&self, state: &mut State, descriptor: OwnedFd) {
+        *self.descriptor.write() = Arc::new(descriptor);
+        state.seen = None;
+    }
+
+    /// As [`WrittenFile::state`], but waits no longer than this.
+    pub(super) fn state_within(&self, limit: Duration) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock_for(limit)
+    }
+
     /// Somebody opens it with these flags of open(2).
     pub(super) fn opened(&self, flags: i32) {
         self.opens.fetch_add(1, Ordering::AcqRel);
@@ -323,14 +348,14 @@ impl WrittenFile {
 
     /// Size and times as they are, and whether somebody wrote after the mode was set.
     pub(super) fn attributes(&self) -> Option<(Attributes, bool)> {
-        let attributes = Attributes::from_stat(&fstat(&self.descriptor).ok()?);
+        let attributes = Attributes::from_stat(&fstat(&*self.file()).ok()?);
         let drops_set_ids = attributes.modified != *self.mode_set_at.lock();
         Some((attributes, drops_set_ids))
     }
 
     /// The mode was set.
     pub(super) fn mode_set(&self) {
-        if let Ok(stat) = fstat(&self.descriptor) {
+        if let Ok(stat) = fstat(&*self.file()) {
             *self.mode_set_at.lock() = Seen::of(&stat).modified;
         }
     }
@@ -345,8 +370,8 @@ impl WrittenFile {
         time: Timestamp,
         changed: Timestamp,
     ) -> Result<(), Errno> {
-        let before = Seen::of(&fstat(&self.descriptor)?).modified;
-        set_times(&self.descriptor, time)?;
+        let before = Seen::of(&fstat(&*self.file())?).modified;
+        set_times(&self.file(), time)?;
         let mut mode_set_at = self.mode_set_at.lock();
         if *mode_set_at == before {
             *mode_set_at = time;
@@ -354,6 +379,15 @@ impl WrittenFile {
         drop(mode_set_at);
         state.set_modified(time, changed);
         Ok(())
+    }
+
+    /// The module is to be let go: whoever is writing to it stops.
+    pub(super) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Release);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Acquire)
     }
 
     /// How often it was opened for writing.
@@ -381,7 +415,7 @@ impl WrittenFile {
 
     /// Is anybody able to write to it? What the kernel cannot tell counts as yes.
     pub(super) fn has_writer(&self) -> bool {
-        view_sys::file::is_written_elsewhere(&self.descriptor).unwrap_or(true)
+        view_sys::file::is_written_elsewhere(&*self.file()).unwrap_or(true)
     }
 
     /// Writes what changed. An error is remembered as well as answered.
@@ -413,10 +447,13 @@ impl WrittenFile {
 
     /// The tick of the clock: reserves space for what was added, and writes what has waited long enough.
     pub(super) fn tick(&self, limit: Duration) {
+        if self.is_abandoned() {
+            return;
+        }
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
-        let Ok(stat) = fstat(&self.descriptor) else {
+        let Ok(stat) = fstat(&*self.file()) else {
             return;
         };
         let size = Seen::of(&stat).size;
@@ -449,12 +486,12 @@ impl WrittenFile {
     /// The same, for who holds the state.
     pub(super) fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
         let start = Instant::now();
-        let stat = fstat(&self.descriptor)?;
+        let stat = fstat(&*self.file())?;
         let may_trust = look == Look::Quick && !self.is_mappable.load(Ordering::Acquire);
         if may_trust && self.looks_unchanged(state, &stat) {
             return Ok(());
         }
-        if !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink.has_name() {
             return Ok(());
         }
         let result = self.transfer(state, &stat);
@@ -483,17 +520,15 @@ impl WrittenFile {
         }
         let mut buffer = Vec::new();
         let mut next = 0;
-        for_each_data(
-            &self.descriptor,
-            before.size,
-            &mut buffer,
-            |offset, bytes| {
-                has_changed |= self.write_hole(state, next, offset, before.size)?;
-                has_changed |= self.write_changed(state, offset, bytes)?;
-                next = offset + bytes.len() as u64;
-                Ok(())
-            },
-        )?;
+        for_each_data(&self.file(), before.size, &mut buffer, |offset, bytes| {
+            if self.is_abandoned() {
+                return Err(Errno::CANCELED);
+            }
+            has_changed |= self.write_hole(state, next, offset, before.size)?;
+            has_changed |= self.write_changed(state, offset, bytes)?;
+            next = offset + bytes.len() as u64;
+            Ok(())
+        })?;
         has_changed |= self.write_hole(state, next, before.size, before.size)?;
         if state.module_size < before.size {
             self.sink.set_size(before.size)?;
@@ -503,7 +538,7 @@ impl WrittenFile {
         if has_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
-            set_times(&self.descriptor, modified)?;
+            set_times(&self.file(), modified)?;
         }
         if has_changed || modified != state.module_modified {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
@@ -531,11 +566,10 @@ impl WrittenFile {
     ) -> Result<bool, Errno> {
         static NOTHING: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
         let mut has_changed = false;
-        let last = end.div_ceil(CHUNK_BYTES as u64).min(state.table.len());
-        for index in start.div_ceil(CHUNK_BYTES as u64)..last {
-            if state.table.get(index) == ZEROS {
-                continue;
-            }
+        let mut next = start.div_ceil(CHUNK_BYTES as u64);
+        let end = end.div_ceil(CHUNK_BYTES as u64);
+        while let Some(index) = state.table.next_data(next, end) {
+            next = index + 1;
             let offset = index * CHUNK_BYTES as u64;
             let length = (size - offset).min(CHUNK_BYTES as u64) as usize;
             self.sink
@@ -549,7 +583,7 @@ impl WrittenFile {
 
     /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
     fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
-        let mut written: Vec<(u64, u64)> = Vec::new();
+        let mut written: Vec<(u64, u64, BlockMask)> = Vec::new();
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         let mut add = |range: std::ops::Range<usize>| match runs.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
@@ -557,24 +591,22 @@ impl WrittenFile {
         };
         let mut position = 0;
         for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
-            let (hash, known) = (chunks::hash(chunk), state.table.get(index));
+            let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
             if hash != known {
-                written.push((index, hash));
-                if known == ZEROS {
-                    let mut place = position;
-                    for block in chunk.chunks(BLOCK_BYTES) {
-                        if !chunks::is_zero(block) {
-                            add(place..place + block.len());
-                        }
-                        place += block.len();
+                let blocks = chunks::blocks(chunk);
+                written.push((index, hash, blocks));
+                // Zeros that the module has already are left out: they may be a hole.
+                let mut place = position;
+                for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
+                    if (blocks | held) >> number & 1 == 1 {
+                        add(place..place + block.len());
                     }
-                } else {
-                    add(position..position + chunk.len());
+                    place += block.len();
                 }
             }
             position += chunk.len();
         }
-        for (index, _) in &written {
+        for (index, ..) in &written {
             state.table.set(*index, UNKNOWN);
         }
         for run in runs {
@@ -584,8 +616,8 @@ impl WrittenFile {
                 .write(offset, bytes.get(run).unwrap_or_default())?;
             state.module_size = state.module_size.max(end);
         }
-        for (index, hash) in &written {
-            state.table.set(*index, *hash);
+        for (index, hash, blocks) in &written {
+            state.table.set_entry(*index, *hash, *blocks);
         }
         Ok(!written.is_empty())
     }
@@ -594,7 +626,7 @@ impl WrittenFile {
     fn reserve(&self, state: &mut State, size: u64) -> Result<(), Errno> {
         let mut offset = state.reserved_to;
         state.reserved_to = size;
-        while let Some((start, end)) = next_data(&self.descriptor, offset, size) {
+        while let Some((start, end)) = next_data(&self.file(), offset, size) {
             self.sink.reserve(start, end - start)?;
             offset = end;
         }
@@ -606,7 +638,6 @@ impl std::fmt::Debug for WrittenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WrittenFile")
             .field("key", &self.key)
-            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
