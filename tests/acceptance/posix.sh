@@ -81,6 +81,7 @@ if [ "${1:-}" = native ]; then
 	if [ "$type" = ext2/ext3 ]; then
 		"$PJDFSTEST" -c "$WORK/kept.toml" -p "$point" -s "$shm" >"$WORK/ext4.log" 2>&1
 		judge "the kernel's ext4" ext4 $((CASES - REMOUNTED)) "$WORK/ext4.log"
+		sh "$ACCEPTANCE/flags.sh" "$point" >"$WORK/flags" 2>&1
 	else
 		echo "no kernel's ext4 to compare with: this directory is on $type"
 	fi
@@ -117,6 +118,13 @@ done
 "$VIEW_BIN" run -0 --tmpfs "$point" --tmpfs "$WORK/second" -- sh "$WORK/both.sh" "$point" >"$WORK/tmpfs.log" 2>&1
 judge tmpfs tmpfs $CASES "$WORK/tmpfs.log"
 is_busy tmpfs "$WORK/tmpfs.log"
+
+# chattr +i and +a.
+image ext4 0:0
+"$VIEW_BIN" run -0 -m "ext4:$WORK/ext4.img:$point:rw" -- sh "$ACCEPTANCE/flags.sh" "$point" >"$WORK/flags" 2>&1
+says "flags: immutable" '^rm -f file: Operation not permitted$' "$WORK/flags"
+[ -s "$WORK/native/flags" ] && same "flags: as on the kernel's ext4" "$WORK/native/flags" "$WORK/flags"
+clean flags "$WORK/ext4.img"
 
 # An ordinary user, whom the kernel and the view must tell the same.
 mkdir -p "$WORK/plain"
@@ -178,5 +186,29 @@ clean fallocate "$WORK/ext4.img"
 "$VIEW_BIN" run -m "ext4:$WORK/ext4.img:$point" -- stat -c '%n %s %b' "$point/some" "$point/behind" >"$WORK/reserve.next" 2>&1
 says "fallocate: ranges taken out and put in are on the image" 'some 19988480 [0-9]+$' "$WORK/reserve.next"
 says "fallocate: space behind the end is on the image" 'behind 0 20480$' "$WORK/reserve.next"
+
+# copy_file_range(2) from a file that nobody has written in this view: it is in memory, the copy is not.
+"$VIEW_BIN" run -m "ext4:$WORK/ext4.img:$point:rw" -- /usr/bin/python3 -c '
+import os, sys
+os.chdir(sys.argv[1])
+size = os.stat("some").st_size
+a = os.open("some", os.O_RDONLY)
+b = os.open("copy", os.O_RDWR | os.O_CREAT)
+while os.copy_file_range(a, b, size):
+    pass
+assert os.lseek(a, 0, os.SEEK_CUR) == os.lseek(b, 0, os.SEEK_CUR) == size
+assert open("some", "rb").read() == open("copy", "rb").read()
+assert os.copy_file_range(a, b, 1000, 5, 1 << 20) == 1000
+assert os.pread(b, 1000, 1 << 20) == os.pread(a, 1000, 5)
+assert os.lseek(a, 0, os.SEEK_CUR) == os.lseek(b, 0, os.SEEK_CUR) == size
+for into in (os.O_RDONLY, os.O_WRONLY | os.O_APPEND):
+    try:
+        os.copy_file_range(a, os.open("copy", into), 10, 0, 0)
+        sys.exit(f"{into}: copied")
+    except OSError as error:
+        assert error.errno == 9, error
+print("copied", size)' "$point" >"$WORK/copy.log" 2>&1
+says "copy_file_range" '^copied 19988480$' "$WORK/copy.log"
+clean copy_file_range "$WORK/ext4.img"
 
 finish

@@ -10,6 +10,9 @@ use crate::process::{self, Outcome, command_line};
 use crate::report::Verdict;
 use crate::scratch::remove_tree;
 
+/// The image of the world `extrw`, in the directory of a run.
+const IMAGE: &str = "rw.img";
+
 /// What all runs share.
 #[derive(Debug)]
 pub struct Shared {
@@ -124,6 +127,12 @@ pub fn run(
             ));
         }
     }
+    if verdict == Verdict::Passed
+        && world == "extrw"
+        && let Some(damage) = damage(&home)?
+    {
+        verdict = Verdict::Failed(format!("{damage}\n{}", command_line(&command)));
+    }
     if !matches!(verdict, Verdict::Failed(_)) {
         remove_tree(&home);
     }
@@ -143,10 +152,20 @@ fn judge(command: &Command, outcome: &Outcome) -> Verdict {
     }
 }
 
+/// What e2fsck finds wrong with the image that was written.
+fn damage(home: &Path) -> io::Result<Option<String>> {
+    let checked = Command::new("e2fsck")
+        .arg("-fn")
+        .arg(home.join(IMAGE))
+        .output()?;
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    Ok((!checked.status.success()).then(|| format!("e2fsck: {}\n{text}", checked.status)))
+}
+
 /// An empty ext4 image that belongs to whoever runs the test, as its root directory does.
 fn make_image(home: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::MetadataExt;
-    let image = home.join("rw.img");
+    let image = home.join(IMAGE);
     fs::File::create(&image)?.set_len(64 << 20)?;
     let owner = fs::metadata(home)?;
     let root = format!("root_owner={}:{}", owner.uid(), owner.gid());

@@ -30,6 +30,7 @@ pub(crate) const TTL: Duration = Duration::from_secs(365 * 86_400);
 pub(crate) const MAX_NAME_BYTES: u32 = 255;
 /// ioctl_iflags(2) and ioctl `FS_IOC_GETVERSION`.
 pub(crate) const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
+pub(crate) const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 pub(crate) const FS_IOC_GETVERSION: u32 = 0x8008_7601;
 /// The flags that the kernel's ext4 shows.
 pub(crate) const VISIBLE_FLAGS: u32 = 0x725b_dfff;

@@ -24,8 +24,8 @@ use fuse_compat::{
 use crate::data::Seek;
 use crate::error::Error;
 use crate::ext::{
-    Ext, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, MAX_NAME_BYTES, TTL, VISIBLE_FLAGS, file_type, host,
-    no_such_name, node_of, reply_empty,
+    Ext, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_SETFLAGS, MAX_NAME_BYTES, TTL, VISIBLE_FLAGS,
+    file_type, host, no_such_name, node_of, reply_empty,
 };
 use crate::inode::Kind;
 use crate::write::attributes::Change;
@@ -294,15 +294,27 @@ impl Filesystem for Ext {
 
     fn ioctl(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         _flags: IoctlFlags,
         cmd: u32,
-        _in_data: &[u8],
+        in_data: &[u8],
         _out_size: u32,
         reply: ReplyIoctl,
     ) {
+        if cmd == FS_IOC_SETFLAGS {
+            let Some(flags) = in_data
+                .first_chunk()
+                .map(|bytes| u32::from_ne_bytes(*bytes))
+            else {
+                return reply.error(Errno::EINVAL);
+            };
+            return match self.change(req, |op| op.set_flags(self.number(ino)?, flags)) {
+                Ok(()) => reply.ioctl(0, &[]),
+                Err(error) => reply.error(error),
+            };
+        }
         let _guard = self.reading();
         match (cmd, self.node(ino)) {
             (FS_IOC_GETFLAGS, Ok(inode)) => {
@@ -391,6 +403,8 @@ impl Filesystem for Ext {
                 TimeOrNow::Now => write::now(),
             })
         };
+        let is_set = |time: &Option<TimeOrNow>| matches!(time, Some(TimeOrNow::SpecificTime(_)));
+        let sets_times = is_set(&atime) || is_set(&mtime);
         let change = Change {
             mode,
             uid,
@@ -400,6 +414,7 @@ impl Filesystem for Ext {
             modified: given(mtime),
             changed: ctime.map(write::time),
             created: crtime.map(write::time),
+            sets_times,
         };
         let changed = self.change(req, |op| {
             let number = self.number(ino)?;
@@ -570,8 +585,13 @@ impl Filesystem for Ext {
         reply: ReplyWrite,
     ) {
         let kills_ids = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let is_cached = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         let written = self.change(req, |op| {
-            op.write(self.number(ino)?, offset, data, kills_ids)
+            let number = self.number(ino)?;
+            if !is_cached {
+                op.may_write(number, offset)?;
+            }
+            op.write(number, offset, data, kills_ids)
         });
         match written {
             Ok(count) => reply.written(u32::try_from(count).unwrap_or(u32::MAX)),

@@ -19,8 +19,9 @@ pub enum FilterAction {
     NotifyIfAny(u8, [u32; 2]),
     /// Notified when the low 32 bits of this argument are none of the three values; otherwise allowed.
     NotifyUnlessAny(u8, [u32; 3]),
-    /// Notified when the low 32 bits of this argument lie between these two, both included; otherwise allowed.
-    NotifyIfBetween(u8, [u32; 2]),
+    /// Notified when the low 32 bits of this argument equal one of the first two values, or lie between the last two, both
+    /// included; otherwise allowed.
+    NotifyIfAnyOrBetween(u8, [u32; 2], [u32; 2]),
     /// Refused with this error number.
     Errno(i32),
 }
@@ -90,8 +91,10 @@ fn leaf(action: FilterAction, cookie: u64) -> Vec<libc::sock_filter> {
             statement(RETURN, NOTIFY),
             statement(RETURN, ALLOW),
         ],
-        FilterAction::NotifyIfBetween(index, [first, last]) => vec![
+        FilterAction::NotifyIfAnyOrBetween(index, [a, b], [first, last]) => vec![
             statement(LOAD, argument_low(index)),
+            branch(JUMP_EQUAL, a, 3, 0),
+            branch(JUMP_EQUAL, b, 2, 0),
             branch(JUMP_GREATER_EQUAL, first, 0, 2),
             branch(JUMP_GREATER_THAN, last, 1, 0),
             statement(RETURN, NOTIFY),
@@ -221,7 +224,11 @@ mod tests {
                 2 | 4 | 257 => FilterAction::Notify,
                 44 => FilterAction::NotifyUnlessAny(5, [0, 16, 28]),
                 157 => FilterAction::NotifyIfAny(0, [4, 3]),
-                16 => FilterAction::NotifyIfBetween(1, [0x4c00, 0x4cff]),
+                16 => FilterAction::NotifyIfAnyOrBetween(
+                    1,
+                    [0x8008_6601, 0x4008_6602],
+                    [0x4c00, 0x4cff],
+                ),
                 200 => FilterAction::Errno(libc::EPERM),
                 _ => FilterAction::Allow,
             },
@@ -257,6 +264,9 @@ mod tests {
             (0x4c00, NOTIFY),
             (0x4cff, NOTIFY),
             (0x4d00, ALLOW),
+            (0x4008_6602, NOTIFY),
+            (0x8008_6601, NOTIFY),
+            (0x8008_6602, ALLOW),
         ] {
             let decided = decide(&program, AUDIT_ARCH_X86_64, 16, [0, request, 0, 0, 0, 0]);
             assert_eq!(decided, want, "{request:#x}");

@@ -110,6 +110,29 @@ impl Place {
         }
     }
 
+    /// `FS_IOC_GETFLAGS` of ioctl_iflags(2).
+    pub fn flags(&self) -> Result<u32, Errno> {
+        match self {
+            Place::Host { path, .. } => {
+                let file = host_ops::open(path, libc::O_RDONLY, 0, 0)?;
+                Ok(rustix::fs::ioctl_getflags(file)?.bits())
+            }
+            Place::Node { dentry, .. } => dentry.flags(),
+        }
+    }
+
+    /// `FS_IOC_SETFLAGS` of ioctl_iflags(2).
+    pub fn set_flags(&self, flags: u32, asker: &Asker) -> Result<(), Errno> {
+        writable(self.mount())?;
+        match self {
+            Place::Host { path, .. } => {
+                let file = host_ops::open(path, libc::O_RDONLY, 0, 0)?;
+                rustix::fs::ioctl_setflags(file, rustix::fs::IFlags::from_bits_retain(flags))
+            }
+            Place::Node { mount, dentry } => dentry.set_flags(flags, &asker.on(mount)),
+        }
+    }
+
     /// getxattr(2) and its kin; `capacity` 0 asks for the length.
     pub fn get_xattr(
         &self,

@@ -1,6 +1,6 @@
 //! Owner, mode and times.
 
-use super::edit::{Edit, FLAG_IMMUTABLE, Stamp};
+use super::edit::{Edit, FLAG_APPEND, FLAG_IMMUTABLE, Stamp};
 use super::{Op, refuse};
 use crate::acl;
 use crate::error::Result;
@@ -17,6 +17,8 @@ pub(crate) struct Change {
     pub(crate) modified: Option<Time>,
     pub(crate) changed: Option<Time>,
     pub(crate) created: Option<Time>,
+    /// A time is other than that of now.
+    pub(crate) sets_times: bool,
 }
 
 impl Op<'_> {
@@ -25,7 +27,16 @@ impl Op<'_> {
     /// # Errors
     /// EPERM, EISDIR, EINVAL, EFBIG, ENOSPC.
     pub(crate) fn set_attributes(&mut self, number: u32, change: Change) -> Result<()> {
-        if self.volume.inode(number)?.flags & FLAG_IMMUTABLE != 0 {
+        let flags = self.volume.inode(number)?.flags;
+        if flags & FLAG_IMMUTABLE != 0 {
+            return refuse(libc::EPERM);
+        }
+        let is_setting = change.mode.is_some()
+            || change.uid.is_some()
+            || change.gid.is_some()
+            || change.sets_times;
+        // What comes with a time of change is the host's own account of what was written.
+        if flags & FLAG_APPEND != 0 && is_setting && change.changed.is_none() {
             return refuse(libc::EPERM);
         }
         if let Some(size) = change.size {
@@ -33,6 +44,7 @@ impl Op<'_> {
         }
         let rest = Change {
             size: None,
+            sets_times: false,
             ..change
         };
         if rest == Change::default() {

@@ -3,7 +3,7 @@
 //! Content goes to its place at once, before the transaction that makes it the file's commits (ordered
 //! mode): after a crash a file never shows blocks that it has not written.
 
-use super::edit::{Edit, FLAG_APPEND, FLAG_IMMUTABLE, FLAG_INLINE_DATA};
+use super::edit::{Edit, FLAG_IMMUTABLE, FLAG_INLINE_DATA};
 use super::{Op, refuse};
 use crate::bytes::{put, span};
 use crate::error::{Error, Result};
@@ -58,9 +58,6 @@ impl Op<'_> {
             .ok_or(Error::Refused(libc::EFBIG))?;
         if end > self.largest_size(&probe) {
             return refuse(libc::EFBIG);
-        }
-        if probe.flags() & FLAG_APPEND != 0 && offset < probe.size() {
-            return refuse(libc::EPERM);
         }
         drop(probe);
         let mut done = 0usize;

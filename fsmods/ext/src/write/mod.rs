@@ -12,7 +12,7 @@
 //! | `file`, `truncate`, `allocate`, `shift` | content                                  |
 //! | `entries`, `directory`, `htree` | names in directories                             |
 //! | `names`, `rename`, `create` | operations on names                                  |
-//! | `attributes`, `xattrs` | owner, mode, times; extended attributes                   |
+//! | `attributes`, `flags`, `xattrs` | owner, mode, times; inode flags; extended attributes |
 //! | `orphans`  | inodes without names                                                  |
 //!
 //! Every operation runs as [`Op::run`]: it either happens as a whole or leaves no trace, and its changes
@@ -31,6 +31,7 @@ pub(crate) mod edit;
 pub(crate) mod entries;
 pub(crate) mod extents;
 pub(crate) mod file;
+pub(crate) mod flags;
 pub(crate) mod groups;
 pub(crate) mod htree;
 pub(crate) mod indirect;

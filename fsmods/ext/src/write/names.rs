@@ -54,7 +54,8 @@ impl Op<'_> {
         }
     }
 
-    fn require_removable(&self, dir: &Edit, edit: &Edit) -> Result<()> {
+    /// Whether a name may go: see `flags`.
+    pub(crate) fn require_removable(&self, dir: &Edit, edit: &Edit) -> Result<()> {
         if dir.flags() & FLAG_APPEND != 0 || edit.flags() & (FLAG_APPEND | FLAG_IMMUTABLE) != 0 {
             return refuse(libc::EPERM);
         }
@@ -107,10 +108,10 @@ impl Op<'_> {
             if !edit.is_directory() {
                 return refuse(libc::ENOTDIR);
             }
+            op.require_removable(&dir, &edit)?;
             if !op.is_empty_directory(edit.number)? {
                 return refuse(libc::ENOTEMPTY);
             }
-            op.require_removable(&dir, &edit)?;
             op.remove_name(&mut dir, name)?;
             op.drop_directory_link(&mut dir);
             op.store(&mut dir)?;

@@ -66,14 +66,18 @@ impl Op<'_> {
 
     fn rename_whole(&mut self, from: At<'_>, to: At<'_>, flags: Flags) -> Result<Option<u32>> {
         // Both directories have to be usable before anything is looked up.
-        drop(self.edit_directory(from.parent)?);
-        drop(self.edit_directory(to.parent)?);
+        let old = self.edit_directory(from.parent)?;
+        let new = self.edit_directory(to.parent)?;
         let source = self.require_name(from.parent, from.name)?;
+        self.require_removable(&old, &source)?;
         let target = match self.require_name(to.parent, to.name) {
             Ok(target) => Some(target),
             Err(Error::Refused(libc::ENOENT)) => None,
             Err(error) => return Err(error),
         };
+        if let Some(target) = &target {
+            self.require_removable(&new, target)?;
+        }
         if source.is_directory() {
             self.require_outside(source.number, to.parent, libc::EINVAL)?;
         }

@@ -23,10 +23,11 @@ impl Op<'_> {
 
     fn begin_truncate(&mut self, number: u32, size: u64) -> Result<bool> {
         let mut edit = self.edit_file(number)?;
-        if edit.flags() & FLAG_APPEND != 0 {
+        let before = edit.size();
+        // A host that appends may tell the size first.
+        if edit.flags() & FLAG_APPEND != 0 && size < before {
             return refuse(libc::EPERM);
         }
-        let before = edit.size();
         if size != before {
             self.make_plain(&mut edit)?;
         }

@@ -2,7 +2,7 @@
 //! several inodes may share until one changes it.
 
 use super::blocks::Purpose;
-use super::edit::{Edit, FLAG_IMMUTABLE};
+use super::edit::{Edit, FLAG_APPEND, FLAG_IMMUTABLE};
 use super::{Op, refuse};
 use crate::acl;
 use crate::bytes::{le16, le32, put, put16, put32, span};
@@ -332,7 +332,7 @@ impl Op<'_> {
 
     fn edit_changeable(&self, number: u32) -> Result<Edit> {
         let edit = self.edit(number)?;
-        match edit.flags() & FLAG_IMMUTABLE {
+        match edit.flags() & (FLAG_APPEND | FLAG_IMMUTABLE) {
             0 => Ok(edit),
             _ => refuse(libc::EPERM),
         }

@@ -10,6 +10,8 @@
 //! | `link`      | readlink                                                           |
 //! | `attribute` | chmod, chown, truncate, utimes                                     |
 //! | `allocate`  | fallocate                                                          |
+//! | `copy`      | copy_file_range                                                    |
+//! | `flags`     | ioctl that reads and sets inode flags                              |
 //! | `xattr`     | extended attributes                                                |
 //! | `directory` | getdents, lseek, chdir, fchdir, getcwd                             |
 //! | `exec`      | execve, execveat                                                   |
@@ -30,9 +32,11 @@
 
 mod allocate;
 mod attribute;
+mod copy;
 mod device_node;
 mod directory;
 mod exec;
+mod flags;
 mod host_object;
 mod host_permission;
 mod identity;
@@ -83,7 +87,11 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         _ => {}
     }
     match number {
-        libc::SYS_ioctl => loop_device::ioctl(task),
+        libc::SYS_ioctl => match task.unsigned(1) {
+            flags::GET_FLAGS | flags::SET_FLAGS => flags::ioctl(task),
+            _ => loop_device::ioctl(task),
+        },
+        libc::SYS_copy_file_range => copy::copy_file_range(task),
         libc::SYS_open => open::open(task),
         libc::SYS_creat => open::creat(task),
         libc::SYS_openat => open::openat(task),

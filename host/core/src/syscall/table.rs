@@ -3,7 +3,7 @@
 //! The numbers and names are Linux 6.18's (arch/x86/entry/syscalls/syscall_64.tbl). A number that is not here is
 //! answered with `ENOSYS`.
 
-use super::loop_device;
+use super::{flags, loop_device};
 use Support::{Intercepted, Native, Partial, Refused};
 use view_sys::filter::{FilterAction, FilterProgram};
 
@@ -39,7 +39,7 @@ pub const TABLE: &[(u32, &str, Support)] = &[
     (13, "rt_sigaction", Native),
     (14, "rt_sigprocmask", Native),
     (15, "rt_sigreturn", Intercepted),
-    (16, "ioctl", Native),
+    (16, "ioctl", Partial("native; FS_IOC_GETFLAGS and FS_IOC_SETFLAGS are intercepted")),
     (17, "pread64", Native),
     (18, "pwrite64", Native),
     (19, "readv", Native),
@@ -349,7 +349,7 @@ pub const TABLE: &[(u32, &str, Support)] = &[
     (323, "userfaultfd", Native),
     (324, "membarrier", Native),
     (325, "mlock2", Native),
-    (326, "copy_file_range", Native),
+    (326, "copy_file_range", Intercepted),
     (327, "preadv2", Native),
     (328, "pwritev2", Native),
     (329, "pkey_mprotect", Native),
@@ -426,7 +426,11 @@ fn action(number: u32, needs: FilterNeeds) -> FilterAction {
     }
     if needs.has_identity && i64::from(number) == libc::SYS_ioctl {
         let between = [loop_device::FIRST_IOCTL, loop_device::LAST_IOCTL];
-        return FilterAction::NotifyIfBetween(1, between);
+        return FilterAction::NotifyIfAnyOrBetween(
+            1,
+            [flags::GET_FLAGS, flags::SET_FLAGS],
+            between,
+        );
     }
     match TABLE[at].2 {
         Native => FilterAction::Allow,
@@ -446,6 +450,7 @@ fn action(number: u32, needs: FilterNeeds) -> FilterAction {
                     (libc::MS_SYNC | libc::MS_INVALIDATE) as u32,
                 ],
             ),
+            libc::SYS_ioctl => FilterAction::NotifyIfAny(1, [flags::GET_FLAGS, flags::SET_FLAGS]),
             libc::SYS_lseek if needs.intercept_lseek => FilterAction::Notify,
             libc::SYS_lseek | libc::SYS_sendmsg | libc::SYS_accept | libc::SYS_accept4 => {
                 FilterAction::Allow
@@ -473,9 +478,8 @@ pub fn is_notified(number: u32, arguments: &[u64; 6], needs: FilterNeeds) -> boo
         FilterAction::NotifyUnlessAny(index, values) => {
             low(index).is_some_and(|value| !values.contains(&value))
         }
-        FilterAction::NotifyIfBetween(index, [first, last]) => {
-            low(index).is_some_and(|value| (first..=last).contains(&value))
-        }
+        FilterAction::NotifyIfAnyOrBetween(index, values, [first, last]) => low(index)
+            .is_some_and(|value| values.contains(&value) || (first..=last).contains(&value)),
         FilterAction::Allow | FilterAction::Errno(_) => false,
     }
 }

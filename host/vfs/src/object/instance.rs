@@ -84,6 +84,7 @@ pub(super) enum Operation {
     ReadDirectoryPlus = 1 << 10,
     Lseek = 1 << 11,
     Allocate = 1 << 12,
+    Ioctl = 1 << 13,
 }
 
 /// A mounted module, analogous to Linux's `struct super_block`.

@@ -19,6 +19,7 @@
 //! | `open`           | open, create, O_TMPFILE, truncation                                   |
 //! | `open_file`      | a file that is open at the module: contents come and go               |
 //! | `set_attributes` | chmod, chown, truncate, utimensat                                     |
+//! | `flags`          | inode flags, ioctl_iflags(2)                                          |
 //! | `xattr`          | extended attributes with the kernel's size rules                      |
 //! | `directory`      | listings, also as a source of dentries                                |
 //! | `dirents`        | the getdents encodings                                                |
@@ -47,6 +48,7 @@ mod dentry;
 mod dentry_cache;
 mod directory;
 mod dirents;
+mod flags;
 mod inode;
 mod instance;
 mod lookup;

@@ -336,6 +336,7 @@ impl Dentry {
                 is_passthrough: false,
             });
         }
+        self.may_open(flags)?;
         let truncates = flags & libc::O_TRUNC != 0;
         let is_atomic = instance.has_requested(InitFlags::FUSE_ATOMIC_O_TRUNC);
         let mut module_flags = flags & !HOST_FLAGS;

@@ -66,15 +66,22 @@ impl PageCache {
         if filled.identity != identity || !written.sink().has_name() {
             return None;
         }
+        // What is only reserved should not fill the memory.
+        let takes_space = !filled.is_in_memory || self.admits_writer(wanted.end());
         let result = reopen(filled.descriptor.as_fd(), libc::O_RDWR)
-            .and_then(|writable| written.allocate(&writable, wanted));
+            .and_then(|writable| written.allocate(&writable, wanted, takes_space));
         Self::charge(filled);
         Some(result)
     }
 }
 
 impl WrittenFile {
-    fn allocate(&self, writable: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
+    fn allocate(
+        &self,
+        writable: &OwnedFd,
+        wanted: Allocation,
+        takes_space: bool,
+    ) -> Result<(), Errno> {
         let mut state = self.state();
         if wanted.zeroes() || wanted.moves() {
             self.write_back_locked(&mut state, Look::Thorough)?;
@@ -86,7 +93,7 @@ impl WrittenFile {
             self.note_zeroed(&mut state, wanted)?;
         }
         state.resized_to(now.size);
-        let followed = follow(writable, wanted);
+        let followed = follow(writable, wanted, takes_space);
         if wanted.moves() {
             self.note_moved(&mut state, wanted)?;
         }
@@ -99,32 +106,40 @@ impl WrittenFile {
 
     /// The module has zeros in a range now. The backing file still has what was there.
     fn note_zeroed(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
+        let chunk = CHUNK_BYTES as u64;
         let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         // It may have been cut since the module had everything.
         let size = size.max(state.module_size());
         let end = wanted.end().min(size);
-        let mut start = wanted.offset / CHUNK_BYTES as u64 * CHUNK_BYTES as u64;
-        while start < end {
-            let index = chunks::chunk_of(start);
-            let length = (size - start).min(CHUNK_BYTES as u64);
+        if wanted.offset >= end {
+            return Ok(());
+        }
+        let last = chunks::chunk_of(end - 1);
+        let first = chunks::chunk_of(wanted.offset);
+        for index in [first, last]
+            .into_iter()
+            .take(if first == last { 1 } else { 2 })
+        {
+            let start = index * chunk;
+            let length = (size - start).min(chunk);
             let from = wanted.offset.saturating_sub(start);
             let to = (end - start).min(length);
-            let mut hash = ZEROS;
-            if from > 0 || to < length {
-                let mut bytes = read_at(&self.file(), start, length as usize)?;
-                // Only of what the module was known to have it is known what it has now.
-                let is_known = chunks::hash(&bytes) == state.chunk(index);
-                if let Some(part) = bytes.get_mut(from as usize..to as usize) {
-                    part.fill(0);
-                }
-                hash = if is_known {
-                    chunks::hash(&bytes)
-                } else {
-                    UNKNOWN
-                };
+            let mut bytes = read_at(&self.file(), start, length as usize)?;
+            // Only of what the module was known to have it is known what it has now.
+            let is_known = chunks::hash(&bytes) == state.chunk(index);
+            if let Some(part) = bytes.get_mut(from as usize..to as usize) {
+                part.fill(0);
             }
+            let hash = match is_known || from == 0 && to == length {
+                true => chunks::hash(&bytes),
+                false => UNKNOWN,
+            };
             state.set_chunk(index, hash);
-            start += CHUNK_BYTES as u64;
+        }
+        let mut next = first + 1;
+        while let Some(index) = state.next_chunk(next, last) {
+            state.set_chunk(index, ZEROS);
+            next = index + 1;
         }
         Ok(())
     }
@@ -159,8 +174,9 @@ impl WrittenFile {
     }
 }
 
-/// Does to the backing file what the module has done. What its file system cannot do is done by hand.
-fn follow(file: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
+/// Does to the backing file what the module has done; it takes space itself, or only the size follows. What its file system
+/// cannot do is done by hand.
+fn follow(file: &OwnedFd, wanted: Allocation, takes_space: bool) -> Result<(), Errno> {
     let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
     let (offset, length, end) = (wanted.offset, wanted.length, wanted.end());
     if wanted.moves() {
@@ -187,7 +203,11 @@ fn follow(file: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
         true => FallocateFlags::KEEP_SIZE,
         false => FallocateFlags::empty(),
     };
-    match fallocate(file, flags, offset, length) {
+    let taken = match takes_space {
+        true => fallocate(file, flags, offset, length),
+        false => Err(Errno::OPNOTSUPP),
+    };
+    match taken {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) if keeps_size || end <= size => Ok(()),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => ftruncate(file, end),
         other => other,
@@ -278,32 +298,38 @@ mod tests {
         };
         let file = memory(&bytes);
         let collapse = allocation(libc::FALLOC_FL_COLLAPSE_RANGE, 4096, 131_072);
-        follow(&file, collapse).unwrap();
+        follow(&file, collapse, true).unwrap();
         let mut expected = bytes.clone();
         expected.drain(4096..135_168);
         assert_eq!(content(&file), expected);
 
         let insert = allocation(libc::FALLOC_FL_INSERT_RANGE, 8192, 200_704);
-        follow(&file, insert).unwrap();
+        follow(&file, insert, true).unwrap();
         expected.splice(8192..8192, vec![0; 200_704]);
         assert_eq!(content(&file), expected);
 
         let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        follow(&file, allocation(punch, 100, 5000)).unwrap();
+        follow(&file, allocation(punch, 100, 5000), true).unwrap();
         expected[100..5100].fill(0);
         let size = expected.len() as u64;
         follow(
             &file,
             allocation(libc::FALLOC_FL_ZERO_RANGE, size - 100, 300),
+            true,
         )
         .unwrap();
         expected.resize(expected.len() + 200, 0);
         let start = expected.len() - 300;
         expected[start..].fill(0);
         assert_eq!(content(&file), expected);
-        follow(&file, allocation(libc::FALLOC_FL_KEEP_SIZE, 0, 1 << 20)).unwrap();
+        follow(
+            &file,
+            allocation(libc::FALLOC_FL_KEEP_SIZE, 0, 1 << 20),
+            false,
+        )
+        .unwrap();
         assert_eq!(content(&file), expected);
-        follow(&file, allocation(0, 0, 1 << 20)).unwrap();
+        follow(&file, allocation(0, 0, 1 << 20), false).unwrap();
         expected.resize(1 << 20, 0);
         assert_eq!(content(&file), expected);
     }

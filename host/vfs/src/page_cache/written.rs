@@ -247,6 +247,11 @@ impl State {
         self.module_size
     }
 
+    /// The first chunk from `from` on and before `to` that is not known to be zeros.
+    pub(super) fn next_chunk(&self, from: u64, to: u64) -> Option<u64> {
+        self.table.next_data(from, to)
+    }
+
     /// The module has this time.
     fn set_modified(&mut self, modified: Timestamp, changed: Timestamp) {
         self.module_modified = modified;
