@@ -4,8 +4,13 @@
  * Cases without a path: getpid read write poll lseek
  * Cases with a path:    stat stat-missing open pread4k pread64k mmap fstat
  * run COUNT COMMAND...: prints the wall time of each of COUNT runs in nanoseconds, one a line.
+ * append4k | append1m | rewrite4k PATH: the CPU time of one write(2) to a file that is made, grows by it and is cut to nothing
+ * again every 32 MiB; or that has its 32 MiB already.
+ * peak COMMAND...: runs a `view` command line and prints the most memory that its supervisor took, in KiB: what is resident,
+ * and the memfds that it holds.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -20,6 +25,7 @@
 
 #define BATCHES 15
 #define MAPPED (16 << 20)
+#define WRITTEN (32 << 20)
 
 static const char *path;
 static int fd = -1;
@@ -160,12 +166,136 @@ static int run(int argc, char **argv)
 	return 0;
 }
 
+/* What this thread has used of a CPU: a write(2) to memory does not wait for anything. */
+static long long used(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* Prints the median time of one write(2) of `length` bytes. */
+static int write_case(const char *where, size_t length, int grows)
+{
+	static char block[1 << 20];
+	double times[BATCHES];
+	long count = WRITTEN / length;
+
+	path = where;
+	memset(block, 7, sizeof block);
+	need((fd = open(where, O_RDWR | O_CREAT | O_TRUNC, 0600)) >= 0);
+	for (int batch = -1; batch < BATCHES; batch++) {
+		if (grows)
+			need(ftruncate(fd, 0) == 0);
+		need(lseek(fd, 0, SEEK_SET) == 0);
+		long long start = used();
+		for (long i = 0; i < count; i++)
+			need(write(fd, block, length) == (ssize_t)length);
+		if (batch >= 0)
+			times[batch] = (double)(used() - start) / count;
+	}
+	need(unlink(where) == 0);
+	qsort(times, BATCHES, sizeof *times, compare);
+	printf("%.1f\n", times[BATCHES / 2]);
+	return 0;
+}
+
+/* The KiB that a process has resident, and in memfds (each counted once). */
+static long held(int process)
+{
+	char name[64], line[256];
+	ino_t seen[256];
+	size_t count = 0;
+	long total = 0;
+	struct dirent *entry;
+	FILE *status;
+	DIR *directory;
+
+	snprintf(name, sizeof name, "/proc/%d/status", process);
+	if ((status = fopen(name, "r"))) {
+		while (fgets(line, sizeof line, status))
+			if (!strncmp(line, "VmRSS:", 6))
+				total = atol(line + 6);
+		fclose(status);
+	}
+	snprintf(name, sizeof name, "/proc/%d/fd", process);
+	if (!(directory = opendir(name)))
+		return total;
+	while ((entry = readdir(directory))) {
+		struct stat s;
+		size_t i = 0;
+		ssize_t length = readlinkat(dirfd(directory), entry->d_name, line, sizeof line - 1);
+
+		if (length < 7 || strncmp(line, "/memfd:", 7) || fstatat(dirfd(directory), entry->d_name, &s, 0) < 0)
+			continue;
+		while (i < count && seen[i] != s.st_ino)
+			i++;
+		if (i < count)
+			continue;
+		if (count < sizeof seen / sizeof *seen)
+			seen[count++] = s.st_ino;
+		total += s.st_blocks / 2;
+	}
+	closedir(directory);
+	return total;
+}
+
+/* The first child of a process is the supervisor, when that process is the front of a view. */
+static int first_child(int process)
+{
+	char name[64];
+	int child = 0;
+	FILE *children;
+
+	snprintf(name, sizeof name, "/proc/%d/task/%d/children", process, process);
+	if ((children = fopen(name, "r"))) {
+		if (fscanf(children, "%d", &child) != 1)
+			child = 0;
+		fclose(children);
+	}
+	return child;
+}
+
+static int peak(char **command)
+{
+	long most = 0;
+	int status, supervisor = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		execvp(command[0], command);
+		_exit(127);
+	}
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		long size;
+
+		if (!supervisor)
+			supervisor = first_child(child);
+		size = supervisor ? held(supervisor) : 0;
+		most = size > most ? size : most;
+		usleep(2000);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return 1;
+	printf("%ld\n", most);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	size_t chosen;
 
 	if (argc > 1 && !strcmp(argv[1], "run"))
 		return run(argc, argv);
+	if (argc > 2 && !strcmp(argv[1], "peak"))
+		return peak(argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "append4k"))
+		return write_case(argv[2], 4096, 1);
+	if (argc > 2 && !strcmp(argv[1], "append1m"))
+		return write_case(argv[2], 1 << 20, 1);
+	if (argc > 2 && !strcmp(argv[1], "rewrite4k"))
+		return write_case(argv[2], 4096, 0);
 	for (chosen = 0; chosen < sizeof cases / sizeof *cases; chosen++)
 		if (argc > 1 && !strcmp(argv[1], cases[chosen].name))
 			break;

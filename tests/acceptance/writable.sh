@@ -60,6 +60,22 @@ says "full: dd with fsync says so" 'No space left' "$WORK/full.out"
 says "full: the space comes back" '^fits$' "$WORK/full.out"
 clean full "$image"
 
+# Files that outgrow a small cache while they are written, and so get another backing file: as on Linux.
+mib=12
+[ "$VIEW_FULL" = 1 ] && mib=64
+image=$WORK/grown.img
+mke2fs -q -t ext4 -E "root_owner=$(id -u):$(id -g)" "$image" 768M >/dev/null
+mkdir "$WORK/native"
+/usr/bin/python3 "$ACCEPTANCE/outgrow.py" "$WORK/native" $mib >"$WORK/grown.native" 2>&1
+check "grown: natively" [ $? = 0 ]
+check "grown: natively all is right" sh -c '! grep -v "right$" "$1"' - "$WORK/grown.native"
+rm -rf "$WORK/native"
+"$VIEW_BIN" run --log-level debug --cache-size 16M -m "ext4:$image:$point:rw" -- /usr/bin/python3 "$ACCEPTANCE/outgrow.py" "$point" $mib >"$WORK/grown.out" 2>"$WORK/grown.err"
+check "grown: in a view" [ $? = 0 ]
+same "grown: in a view as natively" "$WORK/grown.native" "$WORK/grown.out"
+says "grown: files were moved" 'outgrew memory was moved' "$WORK/grown.err"
+clean grown "$image"
+
 # The supervisor is killed while files are written: what was fsynced is there after the journal's replay.
 rounds=3
 [ "$VIEW_FULL" = 1 ] && rounds=50

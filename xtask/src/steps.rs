@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, user};
+use crate::{Result, project, tools, user};
 
 /// One step.
 pub struct Step {
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 21] = [
+pub const STEPS: &[Step] = &[
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -105,6 +105,11 @@ pub const STEPS: [Step; 21] = [
         run: script,
     },
     Step {
+        name: "posix",
+        about: "pjdfstest on ext4, ext2, tmpfs, as the kernel's",
+        run: posix,
+    },
+    Step {
         name: "crash",
         about: "images after a crash, with writes lost and torn",
         run: crash,
@@ -136,7 +141,7 @@ pub fn find(name: &str) -> Result<&'static Step> {
 
 /// Prints the steps.
 pub fn list() {
-    for step in &STEPS {
+    for step in STEPS {
         println!("{:<12} {}", step.name, step.about);
     }
 }
@@ -308,6 +313,33 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
     );
     let mut counts = context.count("mutated-reader", &mut cargo, limit(context))?;
     counts += script(context, step)?;
+    Ok(counts)
+}
+
+/// pjdfstest: first, where this is root, on the kernel's own file systems, then in views.
+fn posix(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let tool = work.join("pjdfstest");
+    let built = tools::program("pjdfstest")?;
+    std::fs::copy(&built, &tool).map_err(|error| format!("{}: {error}", built.display()))?;
+    let mut environment = context.environment(&work)?;
+    environment.push(("PJDFSTEST", tool.to_string_lossy().into_owned()));
+    let mut counts = Counts::default();
+    if project::is_root() {
+        let mut native = command("sh");
+        native
+            .arg(script_path(context, step.name))
+            .arg("native")
+            .current_dir(&work)
+            .envs(environment.iter().cloned());
+        counts += context.count("posix-native", &mut native, limit(context))?;
+    }
+    let mut views = user::as_test_user(Some(&context.guard), &environment)?;
+    views
+        .arg("sh")
+        .arg(script_path(context, step.name))
+        .current_dir(&work);
+    counts += context.count(step.name, &mut views, limit(context))?;
     Ok(counts)
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Blocks {
     pub(crate) changes: Changes,
     /// Something may have been written since the last flush.
     is_unflushed: AtomicBool,
+    /// Held over a flush: whoever finds nothing to do must not return before it is done.
+    flushing: Mutex<()>,
 }
 
 impl Blocks {
@@ -108,6 +110,7 @@ impl Blocks {
             cache,
             changes: Changes::default(),
             is_unflushed: AtomicBool::new(true),
+            flushing: Mutex::new(()),
         }
     }
 
@@ -176,6 +179,19 @@ impl Blocks {
         Ok(answer)
     }
 
+    /// As [`Blocks::edit`], when nothing changes but times of inodes.
+    ///
+    /// # Errors
+    /// As [`Blocks::get`].
+    pub(crate) fn edit_times(&self, number: u64, change: impl FnOnce(&mut [u8])) -> Result<()> {
+        let before = self.get(number)?;
+        let mut data: Box<[u8]> = before.data().into();
+        drop(before);
+        change(&mut data);
+        self.changes.put_times(number, Arc::new(Block::new(data)));
+        Ok(())
+    }
+
     /// Gives a metadata block new content, whatever it held before.
     ///
     /// # Errors
@@ -220,7 +236,10 @@ impl Blocks {
                 Place::Block(first),
                 format!("cannot be written: {error}"),
             ))
-        })
+        })?;
+        // Behind the write: a flush that begins in between may miss it.
+        self.is_unflushed.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Makes everything written so far durable.
@@ -228,6 +247,7 @@ impl Blocks {
     /// # Errors
     /// Unreadable (EIO) when the source fails.
     pub(crate) fn flush(&self) -> Result<()> {
+        let _flushing = self.flushing.lock();
         if !self.is_unflushed.swap(false, Ordering::SeqCst) {
             return Ok(());
         }

@@ -31,6 +31,8 @@ struct State {
     /// What the blocks touched by the current operation were before it.
     undo: Option<HashMap<u64, Option<Change>>>,
     running: usize,
+    /// The running transaction has more than times of inodes.
+    is_needed_by_content: bool,
 }
 
 impl State {
@@ -74,9 +76,25 @@ impl Changes {
         self.state.read().running
     }
 
+    /// Has the running transaction anything that content which was written needs to be found again? Without it, making
+    /// the content durable is all that fdatasync(2) asks for.
+    pub(crate) fn is_needed_by_content(&self) -> bool {
+        self.state.read().is_needed_by_content
+    }
+
     /// Puts new content into the running transaction.
     pub(crate) fn put(&self, number: u64, block: Arc<Block>) {
+        self.put_as(number, block, true);
+    }
+
+    /// The same, when nothing but times of inodes is new.
+    pub(crate) fn put_times(&self, number: u64, block: Arc<Block>) {
+        self.put_as(number, block, false);
+    }
+
+    fn put_as(&self, number: u64, block: Arc<Block>, is_needed_by_content: bool) {
         let mut state = self.state.write();
+        state.is_needed_by_content |= is_needed_by_content;
         state.remember(number);
         let before = state.changes.remove(&number);
         let was_running = before
@@ -97,6 +115,7 @@ impl Changes {
     /// Takes a freed block out of the running transaction.
     pub(crate) fn release(&self, number: u64) {
         let mut state = self.state.write();
+        state.is_needed_by_content = true;
         state.remember(number);
         let Some(mut change) = state.changes.remove(&number) else {
             return;
@@ -166,6 +185,7 @@ impl Changes {
             change.is_running = false;
         }
         state.running = 0;
+        state.is_needed_by_content = false;
     }
 
     /// Blocks whose committed content has to go home, in ascending order; also those whose release is not
@@ -222,6 +242,19 @@ mod tests {
         changes.take_back();
         assert_eq!((byte(&changes, 1), byte(&changes, 2)), (Some(1), None));
         assert_eq!(changes.running(), 1);
+    }
+
+    #[test]
+    fn times_alone_are_not_needed_by_content() {
+        let changes = Changes::default();
+        changes.put_times(1, block(1));
+        assert!(!changes.is_needed_by_content() && changes.running() == 1);
+        changes.put(2, block(1));
+        assert!(changes.is_needed_by_content());
+        changes.committed();
+        assert!(!changes.is_needed_by_content());
+        changes.release(2);
+        assert!(changes.is_needed_by_content());
     }
 
     #[test]

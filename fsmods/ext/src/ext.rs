@@ -97,6 +97,17 @@ impl Ext {
         }
     }
 
+    /// Makes the content of files durable, like fdatasync(2).
+    ///
+    /// # Errors
+    /// EIO, or EROFS after a failed write.
+    pub fn sync_content(&self) -> std::result::Result<(), Errno> {
+        match &self.writer {
+            None => Ok(()),
+            Some(_) => self.change(&host(), |op| op.commit_content()),
+        }
+    }
+
     /// Space and inodes as they are now.
     pub fn statistics(&self) -> Statistics {
         let fixed = self.volume.statistics();

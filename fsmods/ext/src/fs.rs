@@ -334,10 +334,14 @@ impl Filesystem for Ext {
         _req: &Request,
         _ino: INodeNo,
         _fh: FileHandle,
-        _datasync: bool,
+        datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply_empty(self.sync(), reply);
+        let result = match datasync {
+            true => self.sync_content(),
+            false => self.sync(),
+        };
+        reply_empty(result, reply);
     }
 
     fn fsyncdir(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use common::crashed::{Crashed, Shown};
 use common::recording::{History, Recording, SECTOR};
-use common::workloads::{Promise, Work, appends, growth, orphans, renames, truncates, untar};
+use common::workloads::{Promise, Work, appends, growth, orphans, pages, renames, truncates, untar};
 use common::writable::{Kind, Mounted, fresh};
 use common::{Random, debugfs, scratch};
 
@@ -265,6 +265,33 @@ fn directory_growth_survives() {
 }
 
 #[test]
+fn pages_survive() {
+    survives("pages", &[pages]);
+}
+
+/// What has its place already takes one flush, and no transaction.
+#[test]
+fn content_alone_is_not_committed() {
+    let directory = scratch("content-alone");
+    let image = fresh(&directory, &JOURNALED[0].0, "12M");
+    let source = Arc::new(Recording::new(std::fs::read(&image).unwrap()));
+    let fs = Mounted::over(source.clone(), &image, "");
+    let events = || source.history().len();
+    let node = fs.create(1, "file");
+    fs.write(node, 0, &[1; 8192]);
+    fs.sync_content();
+    let before = events();
+    fs.write(node, 4096, &[2; 4096]);
+    fs.sync_content();
+    assert_eq!(events() - before, 2, "a write and a flush");
+    fs.sync_content();
+    assert_eq!(events() - before, 2, "nothing to do");
+    fs.sync();
+    assert!(events() - before > 2, "the time is committed");
+    fs.unmount();
+}
+
+#[test]
 fn threads_survive() {
     survives("threads", &[untar, renames, appends, orphans]);
 }
@@ -292,6 +319,11 @@ fn orphans_are_repaired_without_a_journal() {
 #[test]
 fn truncates_are_repaired_without_a_journal() {
     is_repaired("truncates", &[truncates]);
+}
+
+#[test]
+fn pages_are_repaired_without_a_journal() {
+    is_repaired("pages", &[pages]);
 }
 
 #[test]

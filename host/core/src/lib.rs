@@ -12,6 +12,7 @@
 //! | `identity`          | virtual ids, and what the host does not know of owners and modes   |
 //! | `names`             | names as /proc writes them                                         |
 //! | `housekeeping`      | forgetting what nobody has open any more                           |
+//! | `relocation`        | files that are written and outgrow memory                          |
 //! | `private_directory` | names that exist only while a call needs them                      |
 //! | `launch`            | the processes of a view                                            |
 //! | `supervisor`        | building a view and serving it to its end                          |
@@ -31,6 +32,7 @@ mod mounting;
 mod names;
 mod private_directory;
 mod proc_text;
+pub mod relocation;
 pub mod scalpel;
 pub mod supervisor;
 pub mod syscall;

@@ -5,15 +5,17 @@
 //!
 //! Neighbours: `intercept` (makes a task for each notification), `syscall` (uses it). No locks.
 
+use crate::intercept::in_flight::InFlight;
 use crate::view::{Backed, View};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use view_sys::memory;
 use view_sys::notify::{Listener, Notification};
+use view_sys::process::{Limit, soft_limit};
 use view_vfs::attributes::Identity;
 use view_vfs::credentials::Credentials;
 use view_vfs::mount_table::{MountTable, Namespace};
@@ -28,6 +30,8 @@ pub struct Task<'v> {
     pub view: &'v View,
     /// The listener that the call came from.
     pub listener: &'v Listener,
+    /// The calls of that listener that are taking effect.
+    in_flight: &'v InFlight,
     /// The call.
     pub call: Notification,
     /// The caller's namespace.
@@ -35,6 +39,7 @@ pub struct Task<'v> {
     /// Its mount tree, as it was when the call came.
     pub table: Arc<MountTable>,
     status: OnceCell<Status>,
+    takes_effect: Cell<bool>,
 }
 
 /// Where a relative path begins.
@@ -92,16 +97,23 @@ struct Status {
 
 impl<'v> Task<'v> {
     /// A task for a notification.
-    pub fn new(view: &'v View, listener: &'v Listener, call: Notification) -> Self {
+    pub fn new(
+        view: &'v View,
+        listener: &'v Listener,
+        in_flight: &'v InFlight,
+        call: Notification,
+    ) -> Self {
         let namespace = view.namespace_of(call.tid);
         let table = namespace.table();
         Self {
             view,
             listener,
+            in_flight,
             call,
             namespace,
             table,
             status: OnceCell::new(),
+            takes_effect: Cell::new(false),
         }
     }
 
@@ -138,11 +150,14 @@ impl<'v> Task<'v> {
 
     /// The limit on the size of files (RLIMIT_FSIZE), in bytes.
     pub fn file_size_limit(&self) -> u64 {
-        self.soft_limit("Max file size")
+        self.soft_limit(Limit::FileSize, "Max file size")
     }
 
-    /// A soft limit, from /proc/TID/limits.
-    fn soft_limit(&self, name: &str) -> u64 {
+    /// A soft limit; of a process with other ids, from /proc/TID/limits, where it has this name.
+    fn soft_limit(&self, limit: Limit, name: &str) -> u64 {
+        if let Ok(known) = soft_limit(self.call.tid, limit) {
+            return known;
+        }
         let text =
             std::fs::read_to_string(format!("/proc/{}/limits", self.call.tid)).unwrap_or_default();
         text.lines()
@@ -153,7 +168,7 @@ impl<'v> Task<'v> {
 
     /// Has the tracee no number left for another descriptor? Linux takes the number before it looks at the path.
     pub fn is_descriptor_table_full(&self) -> bool {
-        let limit = self.soft_limit("Max open files");
+        let limit = self.soft_limit(Limit::Descriptors, "Max open files");
         if self.status().descriptor_slots < limit {
             return false;
         }
@@ -168,10 +183,20 @@ impl<'v> Task<'v> {
 
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
     pub fn commit(&self) -> Result<(), Errno> {
+        if !self.takes_effect.replace(true) {
+            self.in_flight.begin(self.call.id);
+        }
         if self.listener.is_waiting(self.call.id) {
             Ok(())
         } else {
             Err(Errno::SRCH)
+        }
+    }
+
+    /// All effects of the call are done.
+    pub fn end(&self) {
+        if self.takes_effect.replace(false) {
+            self.in_flight.end(self.call.id);
         }
     }
 

@@ -145,6 +145,8 @@ pub struct View {
     pub undumpable: Mutex<HashSet<u32>>,
     /// Calls that a receiver took before the signal of the same thread returned; see `syscall::signal`.
     pub received: crate::syscall::signal::Received,
+    /// Calls that stopped threads make to have descriptors replaced.
+    pub exchanges: crate::relocation::Exchanges,
 }
 
 impl View {
@@ -190,6 +192,7 @@ impl View {
             has_assumed_directories: AtomicBool::new(false),
             undumpable: Mutex::new(HashSet::new()),
             received: crate::syscall::signal::Received::default(),
+            exchanges: crate::relocation::Exchanges::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
         let (known, gone) = (own, view.gone.clone());

@@ -119,11 +119,34 @@ impl Listener {
         close_on_exec: bool,
         flags: u32,
     ) -> Result<RawFd, Errno> {
+        self.add_as(id, descriptor, close_on_exec, flags, 0)
+    }
+
+    /// Replaces the tracee's descriptor `number` by a copy of `descriptor`, as dup2(2) does; the call stays unanswered.
+    pub fn replace(
+        &self,
+        id: u64,
+        descriptor: BorrowedFd<'_>,
+        close_on_exec: bool,
+        number: RawFd,
+    ) -> Result<RawFd, Errno> {
+        let flags = libc::SECCOMP_ADDFD_FLAG_SETFD as u32;
+        self.add_as(id, descriptor, close_on_exec, flags, number as u32)
+    }
+
+    fn add_as(
+        &self,
+        id: u64,
+        descriptor: BorrowedFd<'_>,
+        close_on_exec: bool,
+        flags: u32,
+        number: u32,
+    ) -> Result<RawFd, Errno> {
         let mut request = libc::seccomp_notif_addfd {
             id,
             flags,
             srcfd: descriptor.as_raw_fd() as u32,
-            newfd: 0,
+            newfd: number,
             newfd_flags: if close_on_exec {
                 libc::O_CLOEXEC as u32
             } else {

@@ -409,6 +409,62 @@ pub fn take_signal(descriptor: BorrowedFd<'_>) -> Option<ReceivedSignal> {
     })
 }
 
+/// A limit of getrlimit(2) that another process of this user can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// `RLIMIT_NOFILE`
+    Descriptors,
+    /// `RLIMIT_FSIZE`, in bytes
+    FileSize,
+}
+
+/// The soft limit of a process or thread; `u64::MAX`: none. `EPERM` when its ids differ from this process's.
+pub fn soft_limit(process: u32, limit: Limit) -> Result<u64, Errno> {
+    let resource = match limit {
+        Limit::Descriptors => libc::RLIMIT_NOFILE,
+        Limit::FileSize => libc::RLIMIT_FSIZE,
+    };
+    let process = libc::pid_t::try_from(process).map_err(|_| Errno::SRCH)?;
+    let mut now = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: no new limit is given, and the kernel writes the old one to a live struct.
+    let result = unsafe { libc::prlimit64(process, resource, std::ptr::null(), &mut now) };
+    match result {
+        0 => Ok(now.rlim_cur),
+        _ => Err(last_errno()),
+    }
+}
+
+/// What kcmp(2) can compare of two threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// The open file descriptions behind a descriptor of the one and one of the other.
+    Descriptors(i32, i32),
+    /// The descriptor tables.
+    Tables,
+}
+
+/// Do two threads share this? kcmp(2); needs the right to trace both.
+pub fn is_same(one: u32, other: u32, what: Compared) -> Result<bool, Errno> {
+    const KCMP_FILE: libc::c_long = 0;
+    const KCMP_FILES: libc::c_long = 2;
+    let (kind, first, second) = match what {
+        Compared::Descriptors(first, second) => (KCMP_FILE, first.into(), second.into()),
+        Compared::Tables => (KCMP_FILES, 0, 0),
+    };
+    let (one, other) = (libc::c_long::from(one), libc::c_long::from(other));
+    let (first, second): (libc::c_long, libc::c_long) = (first, second);
+    // SAFETY: of these kinds the kernel takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_kcmp, one, other, kind, first, second) };
+    match result {
+        0 => Ok(true),
+        1..=3 => Ok(false),
+        _ => Err(last_errno()),
+    }
+}
+
 /// Allows process `tracer` to trace this one where the yama module (ptrace_scope 1) would not. Elsewhere this fails
 /// harmlessly.
 pub fn allow_tracer(tracer: u32) {

@@ -70,30 +70,42 @@ impl Tracee {
     /// Waits for the thread to stop or to die. A thread that execs takes over the id of its process, so a
     /// non-leader reports its exec under the other id: from then on this tracee carries that one.
     pub fn wait(&mut self, process: u32) -> Stop {
+        loop {
+            if let Some(stop) = self.wait_once(process, 0) {
+                return stop;
+            }
+        }
+    }
+
+    /// As [`Tracee::wait`] for a thread that is not about to exec, without waiting: `None` while it runs.
+    pub fn try_wait(&mut self) -> Option<Stop> {
+        self.wait_once(self.tid(), libc::WNOHANG)
+    }
+
+    fn wait_once(&mut self, process: u32, flags: i32) -> Option<Stop> {
         let process = i32::try_from(process).unwrap_or(self.tid);
         // Waiting for one id would sleep through the exec of a non-leader; any tracee of this thread is ours.
         let wanted = if process == self.tid { self.tid } else { -1 };
-        loop {
-            let mut status = 0;
-            // SAFETY: `status` is a live c_int that the kernel writes.
-            let pid =
-                unsafe { libc::waitpid(wanted, &mut status, libc::__WALL | libc::__WNOTHREAD) };
-            if pid < 0 {
-                if last_errno() == Errno::INTR {
-                    continue;
-                }
-                return Stop::Gone;
-            }
-            let stop = classify(status);
-            if pid == self.tid {
-                return stop;
-            }
-            if pid == process && matches!(stop, Stop::Exec | Stop::Gone) {
-                self.tid = process;
-                return stop;
-            }
-            // A child of this very thread that is no tracee (the reaper): its end is seen by other means.
+        let mut status = 0;
+        let flags = libc::__WALL | libc::__WNOTHREAD | flags;
+        // SAFETY: `status` is a live c_int that the kernel writes.
+        let pid = unsafe { libc::waitpid(wanted, &mut status, flags) };
+        if pid < 0 {
+            return (last_errno() != Errno::INTR).then_some(Stop::Gone);
         }
+        if pid == 0 {
+            return None;
+        }
+        let stop = classify(status);
+        if pid == self.tid {
+            return Some(stop);
+        }
+        if pid == process && matches!(stop, Stop::Exec | Stop::Gone) {
+            self.tid = process;
+            return Some(stop);
+        }
+        // A child of this very thread that is no tracee (the reaper): its end is seen by other means.
+        None
     }
 
     /// Reads the registers. `ESRCH`: the thread was killed.

@@ -23,6 +23,8 @@ pub enum Way {
     Shell(&'static str),
     /// The same, on an image that fuse2fs has mounted at `mnt-fuse2fs`.
     Fuse2fs(&'static str),
+    /// The same, on a copy of the empty image that fuse2fs has mounted for writing.
+    Fuse2fsWriting(&'static str),
 }
 
 /// One row.
@@ -41,6 +43,10 @@ pub struct Job {
     pub limit: Limit,
     /// Whether the limit compares with the peer.
     pub against_peer: bool,
+    /// Another rival, which is only told.
+    pub other: Option<(&'static str, Way)>,
+    /// At most so many times the peer, besides the limit.
+    pub peer_ratio: Option<f64>,
 }
 
 /// One measured row.
@@ -59,8 +65,10 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// The peer's name and median, or why there is none.
     pub peer: Option<(&'static str, Result<f64>)>,
-    /// The limit in words and whether it was kept.
-    pub verdict: Option<(String, bool)>,
+    /// The same of the other rival.
+    pub other: Option<(&'static str, Result<f64>)>,
+    /// The limits in words and whether they were kept.
+    pub verdicts: Vec<(String, bool)>,
 }
 
 const NS: (&str, f64) = ("ns", 1.0);
@@ -78,6 +86,8 @@ pub fn all(place: &Place) -> Vec<Job> {
         peer: None,
         limit,
         against_peer: false,
+        other: None,
+        peer_ratio: None,
     };
     let trip = |name, view| Job {
         name,
@@ -87,6 +97,8 @@ pub fn all(place: &Place) -> Vec<Job> {
         peer: None,
         limit: Limit::Over(1.5),
         against_peer: false,
+        other: None,
+        peer_ratio: None,
     };
     let real = |name, base, view, limit| Job {
         unit: MS,
@@ -202,8 +214,8 @@ pub fn all(place: &Place) -> Vec<Job> {
 
 /// Runs all candidates of a job in each round.
 pub fn measure(place: &Place, job: &Job, rounds: usize) -> Row {
-    let (mut bases, mut views, mut peers, mut ratios) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut bases, mut views, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut peers, mut others, mut peer_ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let base = once(place, job.base.1, job.unit.1);
         let view = once(place, job.view, job.unit.1);
@@ -213,7 +225,14 @@ pub fn measure(place: &Place, job: &Job, rounds: usize) -> Row {
             ratios.push(view / base);
         }
         if let Some((_, way)) = job.peer {
-            peers.push(once(place, way, job.unit.1));
+            let peer = once(place, way, job.unit.1);
+            if let (Ok(peer), Ok(view)) = (&peer, &view) {
+                peer_ratios.push(view / peer);
+            }
+            peers.push(peer);
+        }
+        if let Some((_, way)) = job.other {
+            others.push(once(place, way, job.unit.1));
         }
         let is_hopeless = view.is_err();
         bases.push(base);
@@ -230,10 +249,17 @@ pub fn measure(place: &Place, job: &Job, rounds: usize) -> Row {
     } else {
         base.as_ref().ok()
     };
-    let verdict = match (&view, other) {
-        (Ok(view), Some(&other)) => verdict(job, *view, other, ratio),
-        _ => None,
+    let mut verdicts: Vec<(String, bool)> = match (&view, other) {
+        (Ok(view), Some(&other)) => verdict(job, *view, other, ratio).into_iter().collect(),
+        _ => Vec::new(),
     };
+    if let (Some(most), false) = (job.peer_ratio, peer_ratios.is_empty()) {
+        let ratio = median(&mut peer_ratios);
+        let name = job.peer.map_or("the peer", |(name, _)| name);
+        let words = format!("<= {most:.2}x {name} (x{ratio:.2})");
+        verdicts.push((words, ratio <= most));
+    }
+    let other = job.other.map(|(name, _)| (name, middle(others)));
     Row {
         name: job.name,
         unit: job.unit.0,
@@ -242,7 +268,8 @@ pub fn measure(place: &Place, job: &Job, rounds: usize) -> Row {
         view,
         ratio,
         peer,
-        verdict,
+        other,
+        verdicts,
     }
 }
 
@@ -273,7 +300,14 @@ fn verdict(job: &Job, view: f64, other: f64, ratio: Option<f64>) -> Option<(Stri
 fn once(place: &Place, way: Way, unit: f64) -> Result<f64> {
     let text = match way {
         Way::Shell(line) => place.shell(line)?,
-        Way::Fuse2fs(line) => place.on_fuse2fs("bench.img", line)?,
+        Way::Fuse2fs(line) => {
+            let image = place.fixtures.join("bench.img");
+            place.on_fuse2fs(&image, "ro", line)?
+        }
+        Way::Fuse2fsWriting(line) => {
+            let image = place.fresh_image("peer.img")?;
+            place.on_fuse2fs(&image, "rw", line)?
+        }
     };
     let mut numbers: Vec<f64> = text
         .lines()

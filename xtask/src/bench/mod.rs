@@ -7,11 +7,13 @@
 //! | --- | --- |
 //! | `place` | programs, files and the command lines of a candidate |
 //! | `jobs` | what is measured, and the limit that each figure should keep |
+//! | `writing` | the same, of images that are written |
 //! | `table` | the document |
 
 mod jobs;
 mod place;
 mod table;
+mod writing;
 
 use crate::{Result, images, project};
 
@@ -33,15 +35,22 @@ pub fn task(arguments: &[String]) -> Result<()> {
     }
     images::task()?;
     let place = place::Place::new()?;
-    let mut rows = Vec::new();
-    for job in jobs::all(&place) {
-        if words.is_empty() || words.iter().any(|word| job.name.contains(word)) {
-            let row = jobs::measure(&place, &job, rounds);
-            println!("{}", table::line(&row));
-            rows.push(row);
-        }
-    }
-    let text = table::document(&rows, rounds);
+    let measure = |jobs: Vec<jobs::Job>| -> Vec<jobs::Row> {
+        let is_wanted =
+            |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+        jobs.into_iter()
+            .filter(|job| is_wanted(job.name))
+            .map(|job| {
+                let row = jobs::measure(&place, &job, rounds);
+                println!("{}", table::line(&row));
+                row
+            })
+            .collect()
+    };
+    let rows = measure(jobs::all(&place));
+    place.prepare_writing()?;
+    let written = measure(writing::all(&place));
+    let text = table::document(&rows, &written, rounds);
     let file = if words.is_empty() {
         project::root().join("docs/benchmarks.md")
     } else {

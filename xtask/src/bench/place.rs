@@ -86,13 +86,13 @@ impl Place {
 
     /// Mounts an image with fuse2fs through the kernel's FUSE, runs the line as [`Place::shell`] does, unmounts. `$M` is not
     /// set; the mount point is `mnt-fuse2fs` in the work directory.
-    pub fn on_fuse2fs(&self, image: &str, line: &str) -> Result<String> {
+    pub fn on_fuse2fs(&self, image: &Path, mode: &str, line: &str) -> Result<String> {
         let point = self.work.join("mnt-fuse2fs");
         project::public_directory(&point)?;
         run(command(setup::found("fuse2fs"))
-            .arg(self.fixtures.join(image))
+            .arg(image)
             .arg(&point)
-            .args(["-o", "ro,allow_other"]))?;
+            .args(["-o", &format!("{mode},allow_other")]))?;
         let result = self.shell(line);
         let mut gone = false;
         for _ in 0..50 {
@@ -107,6 +107,24 @@ impl Place {
         } else {
             Err(format!("{}: cannot be unmounted", point.display()))
         }
+    }
+
+    /// What the writing jobs need: an archive of 2,000 files, and an empty image of 6 GiB that belongs to the test user.
+    pub fn prepare_writing(&self) -> Result<()> {
+        self.shell(
+            "cd \"$F/bench/tree\" && find . -name .git -prune -o -type f -print | LC_ALL=C sort | head -n 2000 >\"$W/files\" && \
+             tar -cf \"$W/files.tar\" -T \"$W/files\"",
+        )?;
+        self.shell(
+            "PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -E root_owner=$(id -u):$(id -g) empty.img 6G",
+        )
+        .map(drop)
+    }
+
+    /// A copy of the empty image, in the work directory.
+    pub fn fresh_image(&self, name: &str) -> Result<PathBuf> {
+        self.shell(&format!("cp --sparse=always empty.img {name}"))?;
+        Ok(self.work.join(name))
     }
 
     /// Why the peer fuse2fs cannot be measured here, if so.

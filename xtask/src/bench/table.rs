@@ -11,9 +11,10 @@ pub fn line(row: &Row) -> String {
     let ratio = row
         .ratio
         .map_or_else(String::new, |ratio| format!(" x{ratio:.2}"));
-    let peer = row.peer.as_ref().map_or_else(String::new, |(name, value)| {
-        format!("  {name} {}", cell(value))
-    });
+    let peer = match peers(row) {
+        peers if peers.is_empty() => peers,
+        peers => format!("  {peers}"),
+    };
     format!(
         "{:<58} {} {}  view {}{ratio} {}{peer}  {}",
         row.name,
@@ -44,21 +45,35 @@ fn cell(value: &crate::Result<f64>) -> String {
 }
 
 fn limit(row: &Row) -> String {
-    match &row.verdict {
-        Some((text, true)) => format!("{text}: kept"),
-        Some((text, false)) => format!("{text}: **missed**"),
-        None => "-".to_owned(),
+    let words: Vec<String> = row
+        .verdicts
+        .iter()
+        .map(|(text, is_kept)| match is_kept {
+            true => format!("{text}: kept"),
+            false => format!("{text}: **missed**"),
+        })
+        .collect();
+    match words.is_empty() {
+        true => "-".to_owned(),
+        false => words.join("; "),
     }
 }
 
+fn peers(row: &Row) -> String {
+    let named = |(name, value): &(&str, crate::Result<f64>)| format!("{name} {}", cell(value));
+    let all: Vec<String> = row.peer.iter().chain(&row.other).map(named).collect();
+    all.join(", ")
+}
+
 /// The whole document.
-pub fn document(rows: &[Row], rounds: usize) -> String {
+pub fn document(rows: &[Row], writing: &[Row], rounds: usize) -> String {
     let ask = |program: &str, arguments: &[&str]| {
         output(command(program).args(arguments))
             .unwrap_or_default()
             .trim()
             .to_owned()
     };
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
@@ -67,19 +82,32 @@ pub fn document(rows: &[Row], rounds: usize) -> String {
     let mut text = format!(
         "# Benchmarks\n\nWritten by `cargo xtask bench`: Linux {}, {} CPUs ({model}), {rounds} rounds. In each round every candidate of a \
          job runs once, one after the other; a cell is the median over the rounds, xN the median of the ratios within a round \
-         (view to base). Absolute figures belong to this machine; the ratios are what to compare.\n\n\
-         | job | base | base | view | ratio | peer | unit | limit |\n| --- | --- | ---: | ---: | ---: | ---: | --- | --- |\n",
+         (view to base). Absolute figures belong to this machine, whose load was {} (processes that want to run, mean of a minute) at \
+         the end; the ratios are what to compare.\n\n## Reading and names\n\n",
         ask("uname", &["-r"]),
         ask("nproc", &[]),
+        load.split_ascii_whitespace().next().unwrap_or("unknown"),
+    );
+    add_table(&mut text, rows);
+    text.push_str("\n## Writing\n\n");
+    add_table(&mut text, writing);
+    text.push('\n');
+    text.push_str(CLIFFS);
+    text
+}
+
+fn add_table(text: &mut String, rows: &[Row]) {
+    text.push_str(
+        "| job | base | base | view | ratio | peer | unit | limit |\n| --- | --- | ---: | ---: | ---: | ---: | --- | --- |\n",
     );
     for row in rows {
         let ratio = row
             .ratio
             .map_or_else(|| "-".to_owned(), |ratio| format!("x{ratio:.2}"));
-        let peer = row.peer.as_ref().map_or_else(
-            || "-".to_owned(),
-            |(name, value)| format!("{name} {}", cell(value)),
-        );
+        let peer = match peers(row) {
+            peers if peers.is_empty() => "-".to_owned(),
+            peers => peers,
+        };
         text.push_str(&format!(
             "| {} | {} | {} | {} | {ratio} | {peer} | {} | {} |\n",
             row.name,
@@ -90,7 +118,4 @@ pub fn document(rows: &[Row], rounds: usize) -> String {
             limit(row)
         ));
     }
-    text.push('\n');
-    text.push_str(CLIFFS);
-    text
 }

@@ -64,13 +64,36 @@ impl Op<'_> {
         }
         let result = self.try_commit();
         self.writer.committed = Instant::now();
-        if let Err(error) = &result {
+        self.note_failure(&result);
+        result
+    }
+
+    /// Makes the content that was written durable, with what is needed to find it: the transaction is committed unless
+    /// it has nothing but times of inodes, as fdatasync(2) promises.
+    ///
+    /// # Errors
+    /// As [`Op::commit`].
+    pub(crate) fn commit_content(&mut self) -> Result<()> {
+        let changes = &self.volume.blocks.changes;
+        if self.writer.has_failed
+            || changes.is_needed_by_content()
+            || !self.writer.touched.is_empty()
+            || self.is_transaction_old()
+        {
+            return self.commit();
+        }
+        let result = self.volume.blocks.flush();
+        self.note_failure(&result);
+        result
+    }
+
+    fn note_failure(&mut self, result: &Result<()>) {
+        if let Err(error) = result {
             self.writer.has_failed = true;
             self.volume.reporter.note(&format!(
                 "writing failed ({error}): the mount is read-only from now on"
             ));
         }
-        result
     }
 
     fn try_commit(&mut self) -> Result<()> {

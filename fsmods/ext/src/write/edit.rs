@@ -205,7 +205,8 @@ impl Edit {
         Ok(())
     }
 
-    /// Sets a time, cut to what the inode has room for.
+    /// Sets a time, cut to what the inode has room for. At the ends of the range there are no nanoseconds, as Linux's
+    /// `timestamp_truncate` has it.
     pub(crate) fn set_time(&mut self, stamp: Stamp, time: Time) {
         let (low, extra) = stamp.places();
         let end = OLD_BYTES.saturating_add(usize::from(le16(&self.bytes, 0x80)));
@@ -221,8 +222,10 @@ impl Edit {
         let most = (3i64 << 32) + i64::from(i32::MAX);
         let seconds = time.seconds.clamp(i64::from(i32::MIN), most);
         let epoch = (seconds.saturating_sub(i64::from(seconds as i32)) >> 32) as u32 & 3;
+        let is_at_end = seconds == most || seconds == i64::from(i32::MIN);
+        let nanoseconds = if is_at_end { 0 } else { time.nanoseconds };
         put32(&mut self.bytes, low, seconds as u32);
-        put32(&mut self.bytes, extra, epoch | time.nanoseconds << 2);
+        put32(&mut self.bytes, extra, epoch | nanoseconds << 2);
     }
 
     /// Sets the time of the last change of the inode to now.
@@ -279,9 +282,15 @@ impl Op<'_> {
     pub(crate) fn store(&mut self, edit: &mut Edit) -> Result<()> {
         let (block, inside) = self.inode_place(edit.number)?;
         inode::seal(&self.volume.geometry, edit.seed, &mut edit.bytes);
-        self.volume
-            .blocks
-            .edit(block, |bytes| put(bytes, inside, &edit.bytes))?;
+        let blocks = &self.volume.blocks;
+        let before = blocks.get(block)?;
+        let end = inside.saturating_add(edit.bytes.len());
+        let old = span(before.data(), inside, end);
+        if differs_in_times_only(old, &edit.bytes) {
+            blocks.edit_times(block, |bytes| put(bytes, inside, &edit.bytes))?;
+        } else {
+            blocks.edit(block, |bytes| put(bytes, inside, &edit.bytes))?;
+        }
         self.volume.forget_inode(edit.number);
         Ok(())
     }
@@ -313,4 +322,16 @@ impl Op<'_> {
         self.volume.fail_if_damaged(&inode)?;
         self.edit(number)
     }
+}
+
+/// Is nothing else different than the times of access, change and modification, and the checksum?
+fn differs_in_times_only(old: &[u8], new: &[u8]) -> bool {
+    const FREE: [std::ops::Range<usize>; 3] = [0x8..0x14, 0x7c..0x7e, 0x82..0x90];
+    let is_free = |at: usize| FREE.iter().any(|range| range.contains(&at));
+    old.len() == new.len()
+        && old
+            .iter()
+            .zip(new)
+            .enumerate()
+            .all(|(at, (old, new))| old == new || is_free(at))
 }

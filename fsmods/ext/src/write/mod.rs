@@ -9,7 +9,7 @@
 //! | `blocks`, `inodes` | allocation                                                    |
 //! | `edit`     | an inode's bytes being changed                                        |
 //! | `extents`, `indirect`, `map` | maps that change                                    |
-//! | `file`, `truncate`, `allocate` | content                                           |
+//! | `file`, `truncate`, `allocate`, `shift` | content                                  |
 //! | `entries`, `directory`, `htree` | names in directories                             |
 //! | `names`, `rename`, `create` | operations on names                                  |
 //! | `attributes`, `xattrs` | owner, mode, times; extended attributes                   |
@@ -40,6 +40,7 @@ pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod orphans;
 pub(crate) mod rename;
+pub(crate) mod shift;
 pub(crate) mod truncate;
 mod unlogged;
 pub(crate) mod xattrs;

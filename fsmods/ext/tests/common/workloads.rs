@@ -66,6 +66,15 @@ impl<'a> Work<'a> {
 
     fn sync(&mut self) {
         self.fs.sync();
+        self.mark();
+    }
+
+    fn sync_content(&mut self) {
+        self.fs.sync_content();
+        self.mark();
+    }
+
+    fn mark(&mut self) {
         self.source.mark(self.thread, self.done.marks.len());
         self.done.marks.push(self.now.clone());
         self.done.between.push(std::mem::take(&mut self.between));
@@ -247,6 +256,33 @@ pub fn growth(work: &mut Work<'_>, _: &mut Random) {
         if number % 100 == 99 {
             work.sync();
         }
+    }
+}
+
+/// What a database does: pages are written over in place, or added, and fdatasync(2) is all that is asked for.
+pub fn pages(work: &mut Work<'_>, random: &mut Random) {
+    const PAGE: usize = 1024;
+    let mut files = Vec::new();
+    for number in 0..8 {
+        let path = format!("pages-{number}");
+        let content = random.bytes(PAGE * 12);
+        let node = work.file(work.root, &path, content.clone());
+        files.push((path, node, content));
+    }
+    work.sync();
+    for round in 0..80 {
+        let (path, node, content) = &mut files[random.below(8) as usize];
+        let pages = content.len() / PAGE;
+        let page = match round % 5 {
+            4 => pages,
+            _ => random.below(pages as u64) as usize,
+        };
+        let data = random.bytes(PAGE);
+        work.fs.write(*node, (page * PAGE) as u64, &data);
+        content.truncate(content.len().max(page * PAGE));
+        content.splice(page * PAGE..content.len().min((page + 1) * PAGE), data);
+        work.is_changed_to(path, content.clone());
+        work.sync_content();
     }
 }
 

@@ -491,6 +491,11 @@ impl Mounted {
         self.ext().sync().unwrap();
     }
 
+    /// fdatasync(2).
+    pub fn sync_content(&self) {
+        self.ext().sync_content().unwrap();
+    }
+
     /// Free blocks and inodes.
     pub fn free(&self) -> (u64, u64) {
         let figures = self.ext().statistics();

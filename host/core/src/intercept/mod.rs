@@ -7,11 +7,13 @@
 //! Neighbours: `syscall` (what each call does), `task` (who calls), `answer` (how it ends). No locks: `Pool` has counters.
 
 mod answer;
+pub mod in_flight;
 pub mod placement;
 
 use crate::syscall;
 use crate::task::Task;
 use crate::view::View;
+use in_flight::InFlight;
 use rustix::io::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub struct Pool {
     view: Arc<View>,
     listener: Arc<Listener>,
     waiting: AtomicUsize,
+    in_flight: InFlight,
     on_end: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -42,6 +45,7 @@ pub fn serve(
         view,
         listener,
         waiting: AtomicUsize::new(0),
+        in_flight: InFlight::default(),
         on_end,
     });
     for _ in 0..FIRST_RECEIVERS {
@@ -98,7 +102,13 @@ impl Pool {
     }
 
     fn serve_one(&self, call: Notification) {
-        let task = Task::new(&self.view, &self.listener, call);
+        if self.view.exchanges.is_expected(call.tid) {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            self.view.exchanges.serve(&self.listener, &call);
+            return;
+        }
+        self.in_flight.await_the_dead(&self.listener);
+        let task = Task::new(&self.view, &self.listener, &self.in_flight, call);
         let result =
             catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
                 self.view.say(
@@ -110,6 +120,7 @@ impl Pool {
                 );
                 Err(Errno::IO)
             });
+        task.end();
         // The tracee's next call may come before the answer has returned: this receiver is as good as waiting.
         self.waiting.fetch_add(1, Ordering::AcqRel);
         answer::send(&task, result);

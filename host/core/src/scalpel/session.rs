@@ -271,14 +271,21 @@ fn refusal(target: &Waiting<'_>, errno: Errno) -> Outcome {
     if errno == Errno::SRCH || !target.listener.is_waiting(target.id) {
         return Outcome::Gone;
     }
-    let traced = std::fs::read_to_string(format!("/proc/{}/status", target.tid))
+    let tracer = std::fs::read_to_string(format!("/proc/{}/status", target.tid))
         .ok()
         .and_then(|status| status_field(&status, "TracerPid:"))
-        .is_some_and(|tracer| tracer != 0);
-    if traced {
-        Outcome::AlreadyTraced
-    } else {
-        Outcome::Refused(errno)
+        .filter(|&tracer| tracer != 0);
+    let Some(tracer) = tracer else {
+        return Outcome::Refused(errno);
+    };
+    if !std::path::Path::new(&format!("/proc/self/task/{tracer}")).exists() {
+        return Outcome::AlreadyTraced;
+    }
+    // `relocation` wants it to stop: it does as soon as this call ends, and then makes it again.
+    let restart = -RESTART_NO_INTERRUPT as i32;
+    match target.listener.answer_error(target.id, restart) {
+        Ok(()) => Outcome::Restarted,
+        Err(_) => Outcome::Gone,
     }
 }
 

@@ -20,7 +20,7 @@ const KEPT: i32 = libc::O_ACCMODE
 ///
 /// # Errors
 /// Those of open(2): `EACCES`, `ETXTBSY`, `EMFILE`...
-pub(crate) fn reopen(descriptor: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd, Errno> {
+pub fn reopen(descriptor: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd, Errno> {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     let open = |flags: i32| {
         let flags = OFlags::from_bits_retain(flags as u32); // the same bits

@@ -16,13 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::{SeekFrom, Stat, fstat, seek};
 use rustix::io::{Errno, pread};
 
 use super::chunks::{self, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::relocation::Growth;
 use super::{FileKey, Stamp};
-use crate::attributes::{Attributes, Identity, Timestamp};
+use crate::attributes::{Attributes, Timestamp};
 
 /// Bytes read from the backing file at once; a multiple of the chunk.
 const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
@@ -56,6 +57,12 @@ pub(crate) trait ContentSink: Send + Sync {
     /// # Errors
     /// Those of the module: `ENOSPC`, `EDQUOT`.
     fn reserve(&self, offset: u64, length: u64) -> Result<(), Errno>;
+
+    /// fallocate(2); answers what the module has then.
+    ///
+    /// # Errors
+    /// Those of the module; `ENOSYS` when it cannot do that at all.
+    fn allocate(&self, mode: i32, offset: u64, length: u64) -> Result<Attributes, Errno>;
 
     /// Sets the times of the last change of the contents and of the inode. `drops_set_ids`: somebody wrote
     /// after the mode was set, so the set-id bits go.
@@ -200,6 +207,36 @@ impl State {
         self.seen = None;
     }
 
+    /// The same, if that is news.
+    pub(super) fn resized_to(&mut self, size: u64) {
+        if size != self.module_size {
+            self.resized(size);
+        }
+    }
+
+    /// The module has reserved space for these bytes.
+    pub(super) fn reserved(&mut self, start: u64, end: u64) {
+        if start <= self.reserved_to {
+            self.reserved_to = self.reserved_to.max(end);
+        }
+    }
+
+    /// The hash of a chunk that the module has.
+    pub(super) fn chunk(&self, index: u64) -> u64 {
+        self.table.get(index)
+    }
+
+    /// The module has this chunk now.
+    pub(super) fn set_chunk(&mut self, index: u64, hash: u64) {
+        self.table.set(index, hash);
+        self.seen = None;
+    }
+
+    /// Number of chunks up to the last one that is not known to be zeros.
+    pub(super) fn chunks(&self) -> u64 {
+        self.table.len()
+    }
+
     /// The module has this time.
     fn set_modified(&mut self, modified: Timestamp, changed: Timestamp) {
         self.module_modified = modified;
@@ -211,11 +248,11 @@ impl State {
 /// A file with a writer, or with changes to be written.
 pub(crate) struct WrittenFile {
     pub(super) key: FileKey,
-    pub(super) identity: Identity,
     /// Path in the view when it was opened, for messages.
     pub(super) path: Vec<u8>,
-    /// The same open file description that the cache has.
-    pub(super) descriptor: OwnedFd,
+    /// The same open file description that the cache has. Another one after the file has moved (see `relocation`). A
+    /// leaf.
+    descriptor: RwLock<Arc<OwnedFd>>,
     sink: Arc<dyn ContentSink>,
     /// Somebody could map it for writing (opened for reading and writing).
     is_mappable: AtomicBool,
@@ -225,6 +262,8 @@ pub(crate) struct WrittenFile {
     opens: AtomicU64,
     /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
     mode_set_at: Mutex<Timestamp>,
+    /// When it grew last, as far as somebody looked.
+    pub(super) growth: Growth,
     state: Mutex<State>,
 }
 
@@ -235,7 +274,6 @@ impl WrittenFile {
     /// Those of reading the backing file.
     pub(super) fn new(
         key: FileKey,
-        identity: Identity,
         path: &[u8],
         descriptor: OwnedFd,
         sink: Arc<dyn ContentSink>,
@@ -251,14 +289,14 @@ impl WrittenFile {
         })?;
         Ok(WrittenFile {
             key,
-            identity,
             path: path.to_vec(),
-            descriptor,
+            descriptor: RwLock::new(Arc::new(descriptor)),
             sink,
             is_mappable: AtomicBool::new(false),
             is_prompt: AtomicBool::new(false),
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
+            growth: Growth::default(),
             state: Mutex::new(State {
                 table,
                 module_size: seen.size,
@@ -274,6 +312,23 @@ impl WrittenFile {
         })
     }
 
+    /// The backing file, open for reading.
+    pub(super) fn file(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.descriptor.read())
+    }
+
+    /// The contents are in another backing file now, which differs in nothing but its time of change. `state`: of this
+    /// file.
+    pub(super) fn moved(&self, state: &mut State, descriptor: OwnedFd) {
+        *self.descriptor.write() = Arc::new(descriptor);
+        state.seen = None;
+    }
+
+    /// As [`WrittenFile::state`], but waits no longer than this.
+    pub(super) fn state_within(&self, limit: Duration) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock_for(limit)
+    }
+
     /// Somebody opens it with these flags of open(2).
     pub(super) fn opened(&self, flags: i32) {
         self.opens.fetch_add(1, Ordering::AcqRel);
@@ -287,14 +342,14 @@ impl WrittenFile {
 
     /// Size and times as they are, and whether somebody wrote after the mode was set.
     pub(super) fn attributes(&self) -> Option<(Attributes, bool)> {
-        let attributes = Attributes::from_stat(&fstat(&self.descriptor).ok()?);
+        let attributes = Attributes::from_stat(&fstat(&*self.file()).ok()?);
         let drops_set_ids = attributes.modified != *self.mode_set_at.lock();
         Some((attributes, drops_set_ids))
     }
 
     /// The mode was set.
     pub(super) fn mode_set(&self) {
-        if let Ok(stat) = fstat(&self.descriptor) {
+        if let Ok(stat) = fstat(&*self.file()) {
             *self.mode_set_at.lock() = Seen::of(&stat).modified;
         }
     }
@@ -309,8 +364,8 @@ impl WrittenFile {
         time: Timestamp,
         changed: Timestamp,
     ) -> Result<(), Errno> {
-        let before = Seen::of(&fstat(&self.descriptor)?).modified;
-        set_times(&self.descriptor, time)?;
+        let before = Seen::of(&fstat(&*self.file())?).modified;
+        set_times(&self.file(), time)?;
         let mut mode_set_at = self.mode_set_at.lock();
         if *mode_set_at == before {
             *mode_set_at = time;
@@ -345,7 +400,7 @@ impl WrittenFile {
 
     /// Is anybody able to write to it? What the kernel cannot tell counts as yes.
     pub(super) fn has_writer(&self) -> bool {
-        view_sys::file::is_written_elsewhere(&self.descriptor).unwrap_or(true)
+        view_sys::file::is_written_elsewhere(&*self.file()).unwrap_or(true)
     }
 
     /// Writes what changed. An error is remembered as well as answered.
@@ -380,7 +435,7 @@ impl WrittenFile {
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
-        let Ok(stat) = fstat(&self.descriptor) else {
+        let Ok(stat) = fstat(&*self.file()) else {
             return;
         };
         let size = Seen::of(&stat).size;
@@ -410,9 +465,10 @@ impl WrittenFile {
         state.seen == Some(Seen::of(stat)) && !state.is_failing
     }
 
-    fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
+    /// The same, for who holds the state.
+    pub(super) fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
         let start = Instant::now();
-        let stat = fstat(&self.descriptor)?;
+        let stat = fstat(&*self.file())?;
         let may_trust = look == Look::Quick && !self.is_mappable.load(Ordering::Acquire);
         if may_trust && self.looks_unchanged(state, &stat) {
             return Ok(());
@@ -446,17 +502,12 @@ impl WrittenFile {
         }
         let mut buffer = Vec::new();
         let mut next = 0;
-        for_each_data(
-            &self.descriptor,
-            before.size,
-            &mut buffer,
-            |offset, bytes| {
-                has_changed |= self.write_hole(state, next, offset, before.size)?;
-                has_changed |= self.write_changed(state, offset, bytes)?;
-                next = offset + bytes.len() as u64;
-                Ok(())
-            },
-        )?;
+        for_each_data(&self.file(), before.size, &mut buffer, |offset, bytes| {
+            has_changed |= self.write_hole(state, next, offset, before.size)?;
+            has_changed |= self.write_changed(state, offset, bytes)?;
+            next = offset + bytes.len() as u64;
+            Ok(())
+        })?;
         has_changed |= self.write_hole(state, next, before.size, before.size)?;
         if state.module_size < before.size {
             self.sink.set_size(before.size)?;
@@ -466,7 +517,7 @@ impl WrittenFile {
         if has_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
-            set_times(&self.descriptor, modified)?;
+            set_times(&self.file(), modified)?;
         }
         if has_changed || modified != state.module_modified {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
@@ -557,7 +608,7 @@ impl WrittenFile {
     fn reserve(&self, state: &mut State, size: u64) -> Result<(), Errno> {
         let mut offset = state.reserved_to;
         state.reserved_to = size;
-        while let Some((start, end)) = next_data(&self.descriptor, offset, size) {
+        while let Some((start, end)) = next_data(&self.file(), offset, size) {
             self.sink.reserve(start, end - start)?;
             offset = end;
         }
@@ -569,7 +620,6 @@ impl std::fmt::Debug for WrittenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WrittenFile")
             .field("key", &self.key)
-            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
@@ -605,7 +655,7 @@ fn next_data(file: &OwnedFd, offset: u64, size: u64) -> Option<(u64, u64)> {
 }
 
 /// Reads all chunks of the first `size` bytes that have data, from whole chunk to whole chunk, in order.
-fn for_each_data(
+pub(super) fn for_each_data(
     file: &OwnedFd,
     size: u64,
     buffer: &mut Vec<u8>,

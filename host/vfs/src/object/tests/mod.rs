@@ -4,6 +4,7 @@ mod changes;
 mod content;
 mod names;
 mod over_tmpfs;
+mod relocation;
 mod writing;
 
 use super::test_filesystem::{Behaviour, Shared, TestFilesystem};
