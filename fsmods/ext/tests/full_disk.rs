@@ -25,7 +25,7 @@ const IMAGES: &[Image] = &[
             name: "ext4-1k",
             options: &["-t", "ext4", "-b", "1024", "-J", "size=1"],
         },
-        sizes: (1600, 3400),
+        sizes: (2200, 3900),
     },
     Image {
         kind: Kind {
@@ -39,7 +39,7 @@ const IMAGES: &[Image] = &[
             name: "ext3-inodes",
             options: &["-t", "ext3", "-b", "1024", "-J", "size=1", "-N", "100"],
         },
-        sizes: (1600, 3400),
+        sizes: (2200, 3900),
     },
     Image {
         kind: Kind {
