@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use common::crashed::{Crashed, Shown};
 use common::recording::{History, Recording, SECTOR};
-use common::workloads::{Promise, Work, appends, growth, orphans, pages, renames, truncates, untar};
+use common::workloads::{
+    Promise, Work, appends, growth, orphans, pages, renames, truncates, untar,
+};
 use common::writable::{Kind, Mounted, fresh};
 use common::{Random, debugfs, scratch};
 
@@ -83,7 +85,7 @@ fn points(kinds: usize) -> u64 {
     let points = std::env::var("VIEW_EXT_CRASH_POINTS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(36u64);
+        .unwrap_or(12u64);
     points.div_ceil(kinds as u64)
 }
 
@@ -276,7 +278,7 @@ fn content_alone_is_not_committed() {
     let image = fresh(&directory, &JOURNALED[0].0, "12M");
     let source = Arc::new(Recording::new(std::fs::read(&image).unwrap()));
     let fs = Mounted::over(source.clone(), &image, "");
-    let events = || source.history().len();
+    let events = || source.len();
     let node = fs.create(1, "file");
     fs.write(node, 0, &[1; 8192]);
     fs.sync_content();

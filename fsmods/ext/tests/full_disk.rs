@@ -54,7 +54,7 @@ fn step() -> u64 {
     std::env::var("VIEW_EXT_FULL_STEP")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(97)
+        .unwrap_or(193)
 }
 
 fn make(kind: &Kind, path: &Path, kibibytes: u64) {
