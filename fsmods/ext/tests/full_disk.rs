@@ -90,8 +90,10 @@ fn untar(fs: &Mounted) -> Untarred {
             match fs.try_create(directory, &name) {
                 Ok(node) => {
                     let mut accepted = 0;
-                    for piece in content.chunks(9000) {
-                        match fs.try_write(node, accepted as u64, piece) {
+                    while accepted < content.len() {
+                        let end = content.len().min(accepted + 9000);
+                        // What is only taken in part is tried again from there.
+                        match fs.try_write(node, accepted as u64, &content[accepted..end]) {
                             Ok(count) => accepted += count,
                             Err(error) => {
                                 done.failures.push(error);
