@@ -41,11 +41,6 @@ impl Recording {
         self.events.lock().unwrap().push(Event::Mark(thread, mark));
     }
 
-    /// How many events there were.
-    pub fn len(&self) -> usize {
-        self.events.lock().unwrap().len()
-    }
-
     /// All that happened, once nobody writes any more.
     pub fn history(&self) -> History {
         History {

@@ -99,7 +99,7 @@ impl WrittenFile {
 
     /// The module has zeros in a range now. The backing file still has what was there.
     fn note_zeroed(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
-        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         let end = wanted.end().min(size);
         let mut start = wanted.offset / CHUNK_BYTES as u64 * CHUNK_BYTES as u64;
         while start < end {
@@ -109,7 +109,7 @@ impl WrittenFile {
             let to = (end - start).min(length);
             let mut hash = ZEROS;
             if from > 0 || to < length {
-                let mut bytes = read_at(&self.descriptor, start, length as usize)?;
+                let mut bytes = read_at(&self.file(), start, length as usize)?;
                 // Only of what the module was known to have it is known what it has now.
                 let is_known = chunks::hash(&bytes) == state.chunk(index);
                 if let Some(part) = bytes.get_mut(from as usize..to as usize) {
@@ -129,12 +129,10 @@ impl WrittenFile {
 
     /// Content from `offset` on has moved, on both sides: all that is not zeros is compared no more, but written.
     fn note_moved(&self, state: &mut State, offset: u64) -> Result<(), Errno> {
-        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         let first = chunks::chunk_of(offset);
-        for index in first..state.chunks() {
-            state.set_chunk(index, ZEROS);
-        }
-        for_each_data(&self.descriptor, size, &mut Vec::new(), |start, bytes| {
+        state.clear_chunks_from(first);
+        for_each_data(&self.file(), size, &mut Vec::new(), |start, bytes| {
             for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
                 if index >= first && !chunks::is_zero(chunk) {
                     state.set_chunk(index, UNKNOWN);

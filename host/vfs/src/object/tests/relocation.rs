@@ -126,9 +126,15 @@ fn a_file_that_somebody_unknown_has_open_stays() {
     assert!(seen == all, "still the same file");
     drop(unknown);
     // It is tried again, later.
-    let what = outgrown(&mounted);
     let mut holders = Files(vec![file]);
-    mounted.cache.move_to_spool(&what, &mut holders).unwrap();
+    loop {
+        let what = outgrown(&mounted);
+        match mounted.cache.move_to_spool(&what, &mut holders) {
+            // It is being written back.
+            Err(Errno::BUSY) => mounted.cache.postpone_move(&what),
+            result => break result.unwrap(),
+        }
+    }
     drop(holders);
     assert_eq!(mounted.cache.write_back_all(), []);
     let number = mounted.shared.number("file").unwrap();
