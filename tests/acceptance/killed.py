@@ -142,7 +142,7 @@ def read(name):
         return None
 
 
-def look():
+def look(type):
     kept = 0
     for number in range(4):
         path = f"{WORK}/log-{number}"
@@ -167,7 +167,10 @@ def look():
         for name, size in holds.items():
             found = read(name)
             assert found is not None and len(found) >= size, f"{name}: not {size} bytes"
-            assert found == content(name, len(found)) if len(found) <= 1 << 22 else False, name
+            if type == "ext2":
+                # Blocks came whose inode did not get to say how long the file is now: e2fsck counts them whole.
+                found = found[:max(size, len(found.rstrip(b"\0")))]
+            assert len(found) <= 1 << 22 and found == content(name, len(found)), name
             kept += 1
     print(kept, "kept")
 
@@ -221,7 +224,7 @@ def one_round(round, choice):
         text = replayed.stdout
     clean = run("e2fsck", "-fn", image)
     assert clean.returncode == 0, text + clean.stdout
-    looked = run(VIEW, "run", *mount, "--", *script, "look")
+    looked = run(VIEW, "run", *mount, "--", *script, "look", type)
     assert looked.returncode == 0, looked.stdout
     return int(looked.stdout.split()[0])
 
@@ -265,7 +268,7 @@ def rounds(count):
 match sys.argv[1:]:
     case ["write", point, round]:
         write(point, int(round))
-    case ["look"]:
-        look()
+    case ["look", type]:
+        look(type)
     case [count]:
         rounds(int(count))

@@ -358,20 +358,25 @@ fn posix(context: &Context, step: &Step) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The module's own test with more crashes, and damaged images that are written.
+/// The image writer's own tests of crashes, full disks and damaged images, with more of each. In full optimized; else as
+/// the unit tests were built.
 fn crash(context: &Context, step: &Step) -> Result<Counts> {
     let mut counts = Counts::default();
     let tests = [
-        ("crash", "VIEW_EXT_CRASH_POINTS", "90", "2000"),
-        ("full_disk", "VIEW_EXT_FULL_STEP", "41", "1"),
-        ("mutated_writing", "VIEW_EXT_MUTATIONS", "500", "20000"),
+        ("crash", "VIEW_EXT_CRASH_POINTS", "48", "2000"),
+        ("full_disk", "VIEW_EXT_FULL_STEP", "71", "4"),
+        ("mutated_writing", "VIEW_EXT_MUTATIONS", "300", "20000"),
     ];
     for (name, variable, few, many) in tests {
         let mut cargo = project::cargo();
-        cargo.args(["test", "--quiet", "--release", "-p", "view-ext"]);
-        cargo.args(["--test", name, "--", "--nocapture"]);
+        cargo.args(["test", "--quiet", "-p", "view-ext", "--test", name]);
+        if context.full {
+            cargo.arg("--release");
+        }
+        cargo.args(["--", "--nocapture", "--test-threads=4"]);
         cargo.env(variable, if context.full { many } else { few });
-        counts += context.count(&format!("{}-{name}", step.name), &mut cargo, limit(context))?;
+        let name = format!("{}-{name}", step.name);
+        counts += context.count(&name, &mut cargo, limit(context))?;
     }
     Ok(counts)
 }

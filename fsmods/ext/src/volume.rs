@@ -425,6 +425,11 @@ impl Volume {
     /// Forgets what was known about the names in a directory.
     pub(crate) fn forget_directory(&self, number: u32) {
         self.names.lock().remove(&number);
+        self.forget_damage(number);
+    }
+
+    /// Forgets that damage has been met in a directory.
+    pub(crate) fn forget_damage(&self, number: u32) {
         self.damaged.lock().remove(&number);
     }
 

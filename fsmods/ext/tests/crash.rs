@@ -85,7 +85,7 @@ fn points(kinds: usize) -> u64 {
     let points = std::env::var("VIEW_EXT_CRASH_POINTS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(36u64);
+        .unwrap_or(12u64);
     points.div_ceil(kinds as u64)
 }
 

@@ -25,7 +25,7 @@ const IMAGES: &[Image] = &[
             name: "ext4-1k",
             options: &["-t", "ext4", "-b", "1024", "-J", "size=1"],
         },
-        sizes: (1600, 3400),
+        sizes: (2200, 3900),
     },
     Image {
         kind: Kind {
@@ -39,7 +39,7 @@ const IMAGES: &[Image] = &[
             name: "ext3-inodes",
             options: &["-t", "ext3", "-b", "1024", "-J", "size=1", "-N", "100"],
         },
-        sizes: (1600, 3400),
+        sizes: (2200, 3900),
     },
     Image {
         kind: Kind {
@@ -54,7 +54,7 @@ fn step() -> u64 {
     std::env::var("VIEW_EXT_FULL_STEP")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(97)
+        .unwrap_or(193)
 }
 
 fn make(kind: &Kind, path: &Path, kibibytes: u64) {
@@ -90,8 +90,10 @@ fn untar(fs: &Mounted) -> Untarred {
             match fs.try_create(directory, &name) {
                 Ok(node) => {
                     let mut accepted = 0;
-                    for piece in content.chunks(9000) {
-                        match fs.try_write(node, accepted as u64, piece) {
+                    while accepted < content.len() {
+                        let end = content.len().min(accepted + 9000);
+                        // What is only taken in part is tried again from there.
+                        match fs.try_write(node, accepted as u64, &content[accepted..end]) {
                             Ok(count) => accepted += count,
                             Err(error) => {
                                 done.failures.push(error);

@@ -44,11 +44,7 @@ fn many_names_grow_the_index_and_all_go_again() {
     let directory = scratch("writing-many");
     for kind in KINDS {
         let image = fresh(&directory, kind, "64M");
-        let count = if kind.name.contains("linear") {
-            1500
-        } else {
-            4000
-        };
+        let count = 4000;
         let name = |number: u32| format!("a-name-of-some-length-{number:06}");
         let fs = Mounted::open(&image, "");
         let sub = fs.mkdir(1, "many");

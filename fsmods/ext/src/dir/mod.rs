@@ -31,8 +31,6 @@ use block::{RawEntry, entries};
 
 const COMPAT_DIR_INDEX: u32 = 0x20;
 const MAX_NAME_BYTES: usize = 255;
-/// Directories up to this many blocks are just scanned.
-const SCAN_BLOCKS: u64 = 2;
 /// A listing with more faults than this ends: the directory is not one.
 const MAX_FAULTS: u32 = 1024;
 /// In an inline directory `.` and `..` exist only by convention; they take these cookies.
@@ -282,12 +280,7 @@ pub(crate) fn lookup(volume: &Volume, dir: &Inode, name: &[u8]) -> Result<Option
             Err(error) => drop(volume.reporter.told(error)),
         }
     }
-    let blocks = block_count(volume, dir);
-    if !is_dots
-        && blocks > SCAN_BLOCKS
-        && dir.size <= names::MAX_DIRECTORY_BYTES
-        && !dir.has_inline_data()
-    {
+    if !is_dots && names::is_worth_it(volume, dir) {
         return names::lookup(volume, dir, name);
     }
     let mut found = None;

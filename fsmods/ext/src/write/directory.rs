@@ -10,6 +10,7 @@ use crate::blocks::Block;
 use crate::bytes::{le16, le32, put, put32, span};
 use crate::crc::crc32c;
 use crate::dir::block;
+use crate::dir::names::{self, NameIndex};
 use crate::error::{Result, bad_inode};
 use crate::features::{INCOMPAT_FILETYPE, INCOMPAT_LARGEDIR};
 use crate::inline;
@@ -148,14 +149,24 @@ impl Op<'_> {
     pub(crate) fn add_name(&mut self, dir: &mut Edit, target: Target<'_>) -> Result<()> {
         self.make_directory_plain(dir)?;
         dir.modified();
-        self.volume.forget_directory(dir.number);
+        self.volume.forget_damage(dir.number);
         if self.is_indexed(dir) {
+            self.volume.forget_directory(dir.number);
             return self.add_indexed(dir, target);
         }
         // Without the feature an index would no longer be true.
         dir.set_flags(dir.flags() & !FLAG_INDEX);
         let blocks = self.directory_blocks(dir);
-        for number in 0..blocks {
+        let need = entries::needed(target.name);
+        let index = self.names_of(dir)?;
+        let start = index
+            .as_ref()
+            .map_or(0, |index| index.first_with_room(need));
+        let came = |number| match &index {
+            Some(index) if index.came(target.name, need, number) => {}
+            _ => self.volume.forget_directory(dir.number),
+        };
+        for number in start..blocks {
             let Some(place) = self.directory_block(dir, number)? else {
                 continue;
             };
@@ -165,17 +176,25 @@ impl Op<'_> {
                 number,
                 entries::insert(&mut bytes, self.entries_end(), target),
             )? {
+                came(number);
                 return self.put_directory_block(dir, number, place.at, bytes);
             }
         }
         if blocks == 1 && self.volume.geometry.features.compat(COMPAT_DIR_INDEX) {
+            self.volume.forget_directory(dir.number);
             self.make_index(dir)?;
             return self.add_indexed(dir, target);
         }
+        came(blocks);
         let (number, at) = self.append_directory_block(dir)?;
         let list = [(target.inode, target.kind, target.name.to_vec())];
         let bytes = entries::pack(self.volume.geometry.block_size, self.entries_end(), &list);
         self.put_directory_block(dir, number, at, bytes)
+    }
+
+    /// The index in memory of a directory that has none on disk, if it is large.
+    fn names_of(&self, dir: &Edit) -> Result<Option<Arc<NameIndex>>> {
+        names::index_of(self.volume, &*dir.inode(self.volume)?)
     }
 
     /// The block that holds a name.
@@ -183,11 +202,19 @@ impl Op<'_> {
         if self.is_indexed(dir) && name != b"." && name != b".." {
             return self.find_indexed(dir, name);
         }
+        let size = self.volume.geometry.block_size;
+        let known = self.names_of(dir)?;
+        for number in known.map_or(Vec::new(), |index| index.blocks_of(name)) {
+            if let Some(place) = self.directory_block(dir, number)?
+                && sound(dir, number, entries::has(place.block.data(), size, name))?
+            {
+                return Ok(Some(place));
+            }
+        }
         for number in 0..self.directory_blocks(dir) {
             let Some(place) = self.directory_block(dir, number)? else {
                 continue;
             };
-            let size = self.volume.geometry.block_size;
             if sound(dir, number, entries::has(place.block.data(), size, name))? {
                 return Ok(Some(place));
             }
@@ -209,6 +236,11 @@ impl Op<'_> {
         let Some(inode) = sound(dir, place.number, entries::remove(&mut bytes, end, name))? else {
             return refuse(libc::ENOENT);
         };
+        if !self.is_indexed(dir)
+            && let Some(index) = self.names_of(dir)?
+        {
+            index.went(place.number);
+        }
         self.put_directory_block(dir, place.number, place.at, bytes)?;
         dir.modified();
         Ok(inode)
@@ -234,7 +266,7 @@ impl Op<'_> {
             return refuse(libc::ENOENT);
         };
         self.put_directory_block(dir, place.number, place.at, bytes)?;
-        self.volume.forget_directory(dir.number);
+        self.volume.forget_damage(dir.number);
         dir.modified();
         Ok(inode)
     }
