@@ -92,7 +92,9 @@ fn what_was_written_reaches_the_module_when_the_file_is_closed() {
     drop((file, reader));
     wait_until_clean(&mounted);
     assert!(mounted.shared.contents(number) == bytes);
-    assert_eq!(mounted.shared.open_handles.load(Ordering::Relaxed), 0);
+    wait_for("the module's release", || {
+        mounted.shared.open_handles.load(Ordering::Relaxed) == 0
+    });
     // It is cached: nothing is read from the module.
     let reads = mounted.shared.reads.load(Ordering::Relaxed);
     read.clear();
