@@ -15,6 +15,8 @@ pub struct Options {
     pub jobs: usize,
     /// Times each run is repeated.
     pub repeat: usize,
+    /// Instead: how often each program runs in views at least, over all its worlds and variants together.
+    pub runs: Option<usize>,
     /// Time limit of one run, in seconds.
     pub timeout_s: u64,
     /// Prints a line for each passed run too.
@@ -25,7 +27,7 @@ pub struct Options {
     pub keeps_scratch: bool,
 }
 
-const USAGE: &str = "usage: [FILTER...] [--native] [--worlds A,B] [--variants A,B] [--jobs N] [--repeat N] [--timeout S] [--verbose] [--list] [--keep]";
+const USAGE: &str = "usage: [FILTER...] [--native] [--worlds A,B] [--variants A,B] [--jobs N] [--repeat N | --runs N] [--timeout S] [--verbose] [--list] [--keep]";
 
 impl Options {
     /// Reads the program's arguments; ends the program with status 2 on a wrong one.
@@ -58,6 +60,7 @@ impl Options {
                 "--variants" => options.variants = list(&value()),
                 "--jobs" | "--test-threads" => options.jobs = number(&value()) as usize,
                 "--repeat" => options.repeat = number(&value()) as usize,
+                "--runs" => options.runs = Some(number(&value()) as usize),
                 "--timeout" => options.timeout_s = number(&value()),
                 "--verbose" | "-v" => options.is_verbose = true,
                 "--list" => options.is_list = true,

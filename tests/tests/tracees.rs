@@ -144,6 +144,7 @@ fn run_pair(
     let name = format!("{} [{variant}]", tracee.name);
     let program: PathBuf = tracee::binary(tracee, variant);
     let class = tracee.worlds.as_str();
+    let repeat = repeats(options, exceptions, tracee);
     for world in world::of_class(class) {
         let is_native = world::is_native(world);
         if !options.wants_world(world)
@@ -156,7 +157,7 @@ fn run_pair(
             report.add(world, &name, &Verdict::Skipped(reason.clone()));
             continue;
         }
-        for _ in 0..options.repeat {
+        for _ in 0..if is_native { options.repeat } else { repeat } {
             let id = next_id.fetch_add(1, Ordering::Relaxed);
             let mut verdict = world::run(shared, &program, class, world, id)
                 .unwrap_or_else(|e| Verdict::Failed(e.to_string()));
@@ -168,7 +169,31 @@ fn run_pair(
                 return;
             }
         }
+        if options.runs.is_some() && !is_native {
+            println!("{name} ({world}): {repeat} runs");
+        }
     }
+}
+
+/// How often each combination of variant and world runs in a view: with `--runs`, the asked number spread over them.
+fn repeats(
+    options: &Options,
+    exceptions: &BTreeMap<(String, String), String>,
+    tracee: &Tracee,
+) -> usize {
+    let Some(runs) = options.runs else {
+        return options.repeat;
+    };
+    let worlds = world::of_class(&tracee.worlds)
+        .iter()
+        .filter(|world| {
+            !world::is_native(world)
+                && options.wants_world(world)
+                && !exceptions.contains_key(&(tracee.name.clone(), (**world).to_string()))
+        })
+        .count();
+    let variants = tracee.variants.iter().filter(|v| options.wants_variant(v));
+    runs.div_ceil((worlds * variants.count()).max(1))
 }
 
 /// Combinations that do not apply: lines `program world reason`.

@@ -2,7 +2,7 @@
 //!
 //! | task | what it does |
 //! | --- | --- |
-//! | `setup` | installs the Debian packages in `packages.txt` that are missing, fetches one C project |
+//! | `setup` | installs the Debian packages in `packages.txt` that are missing, fetches one C project, builds `tools` |
 //! | `images` | builds the source tree and the disk images under the fixtures directory |
 //! | `test [--full] [STEP...]` | runs the test steps, all or those named, and prints `N passed, N failed` |
 //! | `bench [--rounds N] [NAME...]` | paired measurements, written to `docs/benchmarks.md` |
@@ -19,6 +19,7 @@ mod project;
 mod setup;
 mod steps;
 mod test;
+mod tools;
 mod tree;
 mod user;
 

@@ -1,24 +1,25 @@
-//! `cargo xtask setup`: what the tests need from Debian, installed only when missing.
+//! `cargo xtask setup`: what the tests need from Debian and from crates.io, installed only when missing.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::Result;
 use crate::command::{at, command, output, run, succeeds};
-use crate::project;
+use crate::{project, tools};
 
 const PACKAGES: &str = include_str!("../packages.txt");
 
 /// The C project that the compile step builds, by its Debian source package.
 pub const C_PROJECT: &str = "zlib";
 
-/// Installs the missing packages, fetches the C project, prints what is there.
+/// Installs the missing packages, fetches the C project, builds the tools, prints what is there.
 pub fn task() -> Result<()> {
     let missing = missing();
     if !missing.is_empty() {
         install(&missing)?;
     }
     fetch_c_project()?;
+    tools::install()?;
     for (program, arguments) in [
         ("mke2fs", "-V"),
         ("python3", "--version"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, user};
+use crate::{Result, project, tools, user};
 
 /// One step.
 pub struct Step {
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 19] = [
+pub const STEPS: &[Step] = &[
     Step {
         name: "format",
         about: "cargo fmt --check",
@@ -105,6 +105,21 @@ pub const STEPS: [Step; 19] = [
         run: script,
     },
     Step {
+        name: "posix",
+        about: "pjdfstest on ext4, ext2, tmpfs, as the kernel's",
+        run: posix,
+    },
+    Step {
+        name: "crash",
+        about: "images after a crash, with writes lost and torn",
+        run: crash,
+    },
+    Step {
+        name: "killed",
+        about: "supervisors killed while they write",
+        run: script,
+    },
+    Step {
         name: "signals",
         about: "signals under load",
         run: signals,
@@ -126,7 +141,7 @@ pub fn find(name: &str) -> Result<&'static Step> {
 
 /// Prints the steps.
 pub fn list() {
-    for step in &STEPS {
+    for step in STEPS {
         println!("{:<12} {}", step.name, step.about);
     }
 }
@@ -301,15 +316,60 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
     Ok(counts)
 }
 
+/// pjdfstest: first, where this is root, on the kernel's own file systems, then in views.
+fn posix(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let tool = work.join("pjdfstest");
+    let built = tools::program("pjdfstest")?;
+    std::fs::copy(&built, &tool).map_err(|error| format!("{}: {error}", built.display()))?;
+    let mut environment = context.environment(&work)?;
+    environment.push(("PJDFSTEST", tool.to_string_lossy().into_owned()));
+    let mut counts = Counts::default();
+    if project::is_root() {
+        let mut native = command("sh");
+        native
+            .arg(script_path(context, step.name))
+            .arg("native")
+            .current_dir(&work)
+            .envs(environment.iter().cloned());
+        counts += context.count("posix-native", &mut native, limit(context))?;
+    }
+    let mut views = user::as_test_user(Some(&context.guard), &environment)?;
+    views
+        .arg("sh")
+        .arg(script_path(context, step.name))
+        .current_dir(&work);
+    counts += context.count(step.name, &mut views, limit(context))?;
+    Ok(counts)
+}
+
+/// The module's own test with more crashes, and damaged images that are written.
+fn crash(context: &Context, step: &Step) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let tests = [
+        ("crash", "VIEW_EXT_CRASH_POINTS", "90", "2000"),
+        ("full_disk", "VIEW_EXT_FULL_STEP", "41", "1"),
+        ("mutated_writing", "VIEW_EXT_MUTATIONS", "500", "20000"),
+    ];
+    for (name, variable, few, many) in tests {
+        let mut cargo = project::cargo();
+        cargo.args(["test", "--quiet", "--release", "-p", "view-ext"]);
+        cargo.args(["--test", name, "--", "--nocapture"]);
+        cargo.env(variable, if context.full { many } else { few });
+        counts += context.count(&format!("{}-{name}", step.name), &mut cargo, limit(context))?;
+    }
+    Ok(counts)
+}
+
 /// The signal tracees many times over, then pipelines and a Go program under load.
 fn signals(context: &Context, step: &Step) -> Result<Counts> {
-    let rounds = if context.full { "1000" } else { "10" };
-    let mut counts = rust_program(
-        context,
-        "signal-tracees",
-        "tracees",
-        &["signal", "--repeat", rounds],
-    )?;
+    let names = ["signal", "sigurg", "sigkill", "pipelines"];
+    let many = match context.full {
+        true => ["--runs", "1000"],
+        false => ["--repeat", "8"],
+    };
+    let arguments = [&names[..], &many[..]].concat();
+    let mut counts = rust_program(context, "signal-tracees", "tracees", &arguments)?;
     counts += script(context, step)?;
     Ok(counts)
 }

@@ -93,8 +93,10 @@ pub(crate) struct Blocks {
     cache: Mutex<ClockCache<u64, Arc<Block>>>,
     /// Blocks that were changed and are not home yet; always empty on read-only mounts.
     pub(crate) changes: Changes,
-    /// Something was written since the last flush.
+    /// Something may have been written since the last flush.
     is_unflushed: AtomicBool,
+    /// Held over a flush: whoever finds nothing to do must not return before it is done.
+    flushing: Mutex<()>,
 }
 
 impl Blocks {
@@ -108,6 +110,7 @@ impl Blocks {
             cache,
             changes: Changes::default(),
             is_unflushed: AtomicBool::new(true),
+            flushing: Mutex::new(()),
         }
     }
 
@@ -227,6 +230,7 @@ impl Blocks {
             let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
             return Err(Error::Corrupt(Problem::new(Place::Block(first), detail)));
         };
+        self.is_unflushed.store(true, Ordering::SeqCst);
         self.device.write_all_at(data, at).map_err(|error| {
             Error::Unreadable(Problem::new(
                 Place::Block(first),
@@ -243,11 +247,12 @@ impl Blocks {
     /// # Errors
     /// Unreadable (EIO) when the source fails.
     pub(crate) fn flush(&self) -> Result<()> {
-        if !self.is_unflushed.swap(false, Ordering::AcqRel) {
+        let _flushing = self.flushing.lock();
+        if !self.is_unflushed.swap(false, Ordering::SeqCst) {
             return Ok(());
         }
         self.device.flush().map_err(|error| {
-            self.is_unflushed.store(true, Ordering::Release);
+            self.is_unflushed.store(true, Ordering::SeqCst);
             Error::Unreadable(Problem::new(
                 Place::Superblock,
                 format!("the image cannot be flushed: {error}"),

@@ -108,6 +108,20 @@ pub(crate) fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
     crc
 }
 
+/// What the running CRC-32C was before `bytes`, when it is `crc` after them.
+pub(crate) fn crc32c_before(mut crc: u32, bytes: &[u8]) -> u32 {
+    let [table, ..] = &CRC32C;
+    for byte in bytes.iter().rev() {
+        // No two entries of the table have the same highest byte.
+        let high = crc >> 24;
+        let index = (0..=255u8)
+            .find(|index| pick(table, *index) >> 24 == high)
+            .unwrap_or(0);
+        crc = (crc ^ pick(table, index)) << 8 | u32::from(index ^ byte);
+    }
+    crc
+}
+
 /// CRC-16 (ANSI), used by the `gdt_csum` feature.
 pub(crate) fn crc16(mut crc: u16, bytes: &[u8]) -> u16 {
     for byte in bytes {
@@ -134,6 +148,14 @@ mod tests {
         assert_eq!(!crc32c(!0, text), 0xe306_9283);
         assert_eq!(crc16(0, text), 0xbb3d);
         assert_eq!(!crc32_be(!0, text), 0xfc89_1918);
+    }
+
+    #[test]
+    fn crc32c_can_be_taken_back() {
+        let bytes: Vec<u8> = (3..250u8).collect();
+        for start in [0, !0, 0x1234_5678] {
+            assert_eq!(crc32c_before(crc32c(start, &bytes), &bytes), start);
+        }
     }
 
     #[test]

@@ -285,7 +285,7 @@ fn a_failing_disk_makes_the_mount_read_only_and_the_image_stays_good() {
     {
         let image = fresh(&directory, kind, "16M");
         for left in [0, 1, 2, 3, 5, 8, 13, 40, 100] {
-            let source = std::sync::Arc::new(common::failing::Failing::new(&image));
+            let source = std::sync::Arc::new(common::failing::Failing::new(&image, libc::EIO));
             let fs = Mounted::over(source.clone(), &image, "");
             let _ = fs.unlink(1, "kept");
             let file = fs.create(1, "kept");

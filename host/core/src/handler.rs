@@ -48,7 +48,7 @@ pub fn environment(name: &str, socket: &std::path::Path) -> Vec<(OsString, OsStr
 
 /// The filter of a view with this cookie, on this host.
 pub fn filter_for(cookie: u64, has_identity: bool) -> FilterProgram {
-    let can_get = crate::supervisor::host_abilities().can_get_descriptors;
+    let can_get = crate::supervisor::can_get_descriptors();
     filter_program(
         cookie,
         FilterNeeds {

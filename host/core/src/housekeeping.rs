@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How often the tables are swept.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// How often files without a name are looked at, while there are any.
+const NAMELESS_PERIOD: Duration = Duration::from_millis(200);
+
 /// Starts the sweeping thread; it ends with the view.
 pub fn start(view: &Arc<View>) -> std::io::Result<()> {
     let gone = view.gone().clone();
@@ -26,10 +29,15 @@ pub fn start(view: &Arc<View>) -> std::io::Result<()> {
 
 fn sweep(view: &Weak<View>, gone: &Gone) {
     let mut next = Instant::now() + PERIOD;
+    let mut has_nameless = false;
     loop {
-        gone.wait(next);
+        gone.wait(match has_nameless {
+            true => next.min(Instant::now() + NAMELESS_PERIOD),
+            false => next,
+        });
         let Some(view) = view.upgrade() else { return };
         view.drop_gone();
+        has_nameless = view.collect_nameless();
         if Instant::now() < next {
             continue;
         }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::host_ops;
-use view_vfs::mount_table::{Mount, Namespace, NewMount, Root};
+use view_vfs::mount_table::{Mount, MountFlags, Namespace, NewMount, Root};
 use view_vfs::object::Dentry;
 use view_vfs::place::Place;
 use view_vfs::procfs;
@@ -133,7 +133,7 @@ pub fn existing_mount(task: &Task<'_>, target: &[u8]) -> Option<Arc<Mount>> {
 }
 
 /// Can the module of this mount not write at all?
-pub fn is_read_only_module(mount: &Arc<Mount>) -> bool {
+fn is_read_only_module(mount: &Arc<Mount>) -> bool {
     matches!(mount.root(), Root::Node(dentry) if dentry.instance().is_read_only())
 }
 
@@ -310,6 +310,48 @@ fn is_busy(view: &View, mount: &Arc<Mount>) -> bool {
         true
     });
     busy
+}
+
+/// Makes a mount read-only, or writable again, and changes its other flags. `EBUSY` when it would become read-only and a
+/// file of it is open for writing, or open without a name; `EROFS` when its module can't write.
+pub fn remount(view: &View, mount: &Arc<Mount>, flags: MountFlags) -> Result<(), Errno> {
+    if !flags.read_only && is_read_only_module(mount) {
+        return Err(Errno::ROFS);
+    }
+    if flags.read_only && !mount.flags().read_only {
+        let mut retries = 0;
+        view.collect();
+        while is_written(view, mount) {
+            if retries == BUSY_RETRIES {
+                return Err(Errno::BUSY);
+            }
+            retries += 1;
+            std::thread::sleep(BUSY_WAIT);
+        }
+        if let Root::Node(root) = mount.root() {
+            end::synchronize(view, root.instance())?;
+        }
+    }
+    mount.set_flags(flags);
+    Ok(())
+}
+
+fn is_written(view: &View, mount: &Arc<Mount>) -> bool {
+    let mut is_written = false;
+    view.backings.retain(|identity, backed| {
+        if let Backed::File(Place::Node { mount: on, dentry }) = &**backed
+            && !is_written
+            && on.id() == mount.id()
+            && dentry.kind() == Kind::RegularFile
+        {
+            is_written = dentry.is_written_elsewhere(identity)
+                || dentry
+                    .attributes()
+                    .is_ok_and(|attributes| attributes.links == 0);
+        }
+        true
+    });
+    is_written
 }
 
 /// Is the instance mounted in any namespace?

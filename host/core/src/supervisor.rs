@@ -44,16 +44,13 @@ pub struct Plan {
     pub mount_failure_code: i32,
 }
 
-/// What this host allows; asked once, since the filter depends on it.
-pub fn host_abilities() -> HostAbilities {
+/// Can descriptors of other processes be looked at? The filter depends on it.
+pub fn can_get_descriptors() -> bool {
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let can_get_descriptors = pidfd_open(getpid(), PidfdFlags::empty())
+    pidfd_open(getpid(), PidfdFlags::empty())
         .and_then(|own| pidfd_getfd(&own, 2, PidfdGetfdFlags::empty()))
         // A closed stderr is no refusal.
-        .map_or_else(|errno| errno == rustix::io::Errno::BADF, |_| true);
-    HostAbilities {
-        can_get_descriptors,
-    }
+        .map_or_else(|errno| errno == rustix::io::Errno::BADF, |_| true)
 }
 
 /// The caller's own directory, by its name: a mount on it or above it is to hold for the command too.
@@ -84,6 +81,10 @@ pub fn run(plan: Plan) -> Result<i32, StartError> {
     let directory = runtime::directory().map_err(StartError::Socket)?;
     let (name, path, listener) =
         runtime::bind(&directory, plan.spec.name.as_deref()).map_err(StartError::Socket)?;
+    let abilities = HostAbilities {
+        can_get_descriptors: can_get_descriptors(),
+        wakes_synchronously: intercept::placement::is_synchronous(&directory),
+    };
     let cookie = random_u64();
     let mut variables = plan.environment.clone();
     for (key, value) in plan
@@ -108,7 +109,13 @@ pub fn run(plan: Plan) -> Result<i32, StartError> {
     let socket = path.clone();
     let filter = filter_for(cookie, plan.spec.identity.is_some());
     let result = launch::run_in_new_view(&command, &filter, cookie, move |supervised| {
-        let code = supervise(&plan, name, cookie, (socket.clone(), listener), supervised);
+        let code = supervise(
+            &plan,
+            name,
+            (cookie, abilities),
+            (socket.clone(), listener),
+            supervised,
+        );
         let _ = std::fs::remove_file(&socket);
         code
     });
@@ -121,7 +128,7 @@ pub fn run(plan: Plan) -> Result<i32, StartError> {
 fn supervise(
     plan: &Plan,
     name: String,
-    cookie: u64,
+    (cookie, abilities): (u64, HostAbilities),
     (socket, listener): (PathBuf, UnixListener),
     supervised: Supervised,
 ) -> i32 {
@@ -139,7 +146,7 @@ fn supervise(
         Namespace::new(),
         page_cache,
         plan.modules.clone(),
-        host_abilities(),
+        abilities,
         plan.spec.log_level,
     );
     view_sys::process::unblock_signal(libc::SIGTERM);

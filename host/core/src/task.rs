@@ -5,10 +5,11 @@
 //!
 //! Neighbours: `intercept` (makes a task for each notification), `syscall` (uses it). No locks.
 
+use crate::intercept::in_flight::InFlight;
 use crate::view::{Backed, View};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,6 +30,8 @@ pub struct Task<'v> {
     pub view: &'v View,
     /// The listener that the call came from.
     pub listener: &'v Listener,
+    /// The calls of that listener that are taking effect.
+    in_flight: &'v InFlight,
     /// The call.
     pub call: Notification,
     /// The caller's namespace.
@@ -36,6 +39,7 @@ pub struct Task<'v> {
     /// Its mount tree, as it was when the call came.
     pub table: Arc<MountTable>,
     status: OnceCell<Status>,
+    takes_effect: Cell<bool>,
 }
 
 /// Where a relative path begins.
@@ -93,16 +97,23 @@ struct Status {
 
 impl<'v> Task<'v> {
     /// A task for a notification.
-    pub fn new(view: &'v View, listener: &'v Listener, call: Notification) -> Self {
+    pub fn new(
+        view: &'v View,
+        listener: &'v Listener,
+        in_flight: &'v InFlight,
+        call: Notification,
+    ) -> Self {
         let namespace = view.namespace_of(call.tid);
         let table = namespace.table();
         Self {
             view,
             listener,
+            in_flight,
             call,
             namespace,
             table,
             status: OnceCell::new(),
+            takes_effect: Cell::new(false),
         }
     }
 
@@ -172,10 +183,20 @@ impl<'v> Task<'v> {
 
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
     pub fn commit(&self) -> Result<(), Errno> {
+        if !self.takes_effect.replace(true) {
+            self.in_flight.begin(self.call.id);
+        }
         if self.listener.is_waiting(self.call.id) {
             Ok(())
         } else {
             Err(Errno::SRCH)
+        }
+    }
+
+    /// All effects of the call are done.
+    pub fn end(&self) {
+        if self.takes_effect.replace(false) {
+            self.in_flight.end(self.call.id);
         }
     }
 

@@ -5,7 +5,8 @@
 //!
 //! Neighbours: `intercept` (calls come in), `syscall` (uses all of it), `mounting` (changes the namespaces).
 //! Locks: each field that is one (`namespaces`, `special_nodes`, `aliases`, `socket_names`, `assumed_directories`,
-//! `undumpable`, `received`, `gone`) is a leaf: under it only /proc is read, no other lock is taken and no module is asked.
+//! `undumpable`, `received`, `nameless`, `gone`) is a leaf: under it only /proc is read, no other lock is taken and no module is
+//! asked.
 //! `OpenDirectory::position` is held while nothing but a number is changed.
 
 use crate::control::modules::Modules;
@@ -21,6 +22,7 @@ use view_vfs::attributes::{Identity, Kind};
 use view_vfs::backing::Backings;
 use view_vfs::marker::Markers;
 use view_vfs::mount_table::{Mount, Namespace, Root};
+use view_vfs::object::Dentry;
 use view_vfs::page_cache::PageCache;
 use view_vfs::place::Place;
 
@@ -92,6 +94,8 @@ impl Gone {
 pub struct HostAbilities {
     /// pidfd_getfd(2) on a tracee works.
     pub can_get_descriptors: bool,
+    /// Receivers are best woken on the tracee's CPU.
+    pub wakes_synchronously: bool,
 }
 
 /// One running view.
@@ -108,6 +112,8 @@ pub struct View {
     pub markers: Arc<Markers>,
     /// Files that stand for files.
     pub page_cache: Arc<PageCache>,
+    /// Files of modules that lost a name while a process had them open.
+    nameless: Mutex<Vec<Identity>>,
     /// What stood for files that have gone: dropped by housekeeping, since dropping one may take any lock.
     gone: Arc<Gone>,
     /// Filesystem types.
@@ -170,6 +176,7 @@ impl View {
             backings: Backings::new(),
             markers,
             page_cache,
+            nameless: Mutex::default(),
             gone: Arc::default(),
             modules,
             abilities,
@@ -338,15 +345,42 @@ impl View {
         &self.gone
     }
 
+    /// A file lost a name, or never had one: if no process has it open nothing of it is kept, so that its module can
+    /// give the space away; else that is looked at again when something is created, and soon by the clock.
+    pub fn note_nameless(&self, dentry: &Arc<Dentry>) {
+        if let Some(identity) = dentry.inode().passed_through()
+            && self.is_in_use(identity)
+        {
+            self.nameless.lock().push(identity);
+            self.gone.wake.notify_one();
+        }
+    }
+
+    /// Looks again at the files without a name. Is one of them still open?
+    pub fn collect_nameless(&self) -> bool {
+        let nameless = std::mem::take(&mut *self.nameless.lock());
+        if nameless.is_empty() {
+            return false;
+        }
+        let in_use: Vec<Identity> = nameless
+            .into_iter()
+            .filter(|&identity| self.is_in_use(identity))
+            .collect();
+        let is_one_open = !in_use.is_empty();
+        self.nameless.lock().extend(in_use);
+        is_one_open
+    }
+
+    /// Is the file open in a process? One that is not is forgotten.
+    fn is_in_use(&self, identity: Identity) -> bool {
+        self.backings
+            .keep_if(identity, |backed| is_open(identity, backed))
+    }
+
     /// Forgets files that no process has open.
     pub fn collect(&self) {
         self.drop_gone();
-        self.backings.retain(|identity, backed| match &**backed {
-            Backed::File(Place::Node { dentry, .. }) if dentry.kind() == Kind::RegularFile => {
-                dentry.is_opened_elsewhere(identity)
-            }
-            Backed::File(_) | Backed::Marker(_) => true,
-        });
+        self.backings.retain(is_open);
     }
 
     /// Forgets what everything stands for, when no process is left.
@@ -399,5 +433,15 @@ impl View {
         if level <= self.log_level {
             crate::say(line);
         }
+    }
+}
+
+/// Does a process have open what stands for something? Only of regular files that is found out.
+fn is_open(identity: Identity, backed: &Arc<Backed>) -> bool {
+    match &**backed {
+        Backed::File(Place::Node { dentry, .. }) if dentry.kind() == Kind::RegularFile => {
+            dentry.is_opened_elsewhere(identity)
+        }
+        Backed::File(_) | Backed::Marker(_) => true,
     }
 }

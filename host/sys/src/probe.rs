@@ -6,6 +6,10 @@
 //! Neighbours: `view doctor` and the explanation of a failed start; `filter`, `notify`, `memory`, `ptrace` are
 //! probed as they are used in earnest.
 
+mod wake_up;
+
+pub use wake_up::{WakeUpCost, wake_up_cost};
+
 use crate::filter::{FilterAction, FilterProgram};
 use crate::notify::{Listener, Notification};
 use crate::process::{ChildState, Fork, Waited, exit_now, fork, kill, send_descriptor, wait_child};

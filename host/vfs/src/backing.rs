@@ -97,30 +97,33 @@ impl<T: Clone> Backings<T> {
     /// time and use the table; an object that is registered again meanwhile stays.
     pub fn retain(&self, mut is_in_use: impl FnMut(Identity, &T) -> bool) {
         for shard in &self.shards {
-            let snapshot: Vec<(Identity, T, u64)> = {
-                let shard = shard.read();
-                shard
-                    .iter()
-                    .map(|(identity, entry)| (*identity, entry.value.clone(), entry.registration))
-                    .collect()
-            };
-            for (identity, value, registration) in snapshot {
-                if is_in_use(identity, &value) {
-                    continue;
-                }
-                let removed = {
-                    let mut table = shard.write();
-                    match table.get(&identity) {
-                        Some(entry) if entry.registration == registration => {
-                            self.count.fetch_sub(1, Ordering::AcqRel);
-                            table.remove(&identity)
-                        }
-                        _ => None,
-                    }
-                };
-                drop(removed);
+            let identities: Vec<Identity> = shard.read().keys().copied().collect();
+            for identity in identities {
+                self.keep_if(identity, |value| is_in_use(identity, value));
             }
         }
+    }
+
+    /// The same for one object. Is it still there?
+    pub fn keep_if(&self, identity: Identity, is_in_use: impl FnOnce(&T) -> bool) -> bool {
+        let (value, registration) = match self.shard(identity).read().get(&identity) {
+            Some(entry) => (entry.value.clone(), entry.registration),
+            None => return false,
+        };
+        if is_in_use(&value) {
+            return true;
+        }
+        let removed = {
+            let mut shard = self.shard(identity).write();
+            match shard.get(&identity) {
+                Some(entry) if entry.registration != registration => return true,
+                Some(_) => self.count.fetch_sub(1, Ordering::AcqRel),
+                None => return false,
+            };
+            shard.remove(&identity)
+        };
+        drop(removed);
+        false
     }
 }
 

@@ -12,6 +12,11 @@ pub const TESTS: &[Test] = &[
         run: forms,
     },
     Test {
+        name: "space_comes_back",
+        has_oracle: false,
+        run: space_comes_back,
+    },
+    Test {
         name: "image_is_mounted",
         has_oracle: false,
         run: image,
@@ -108,6 +113,22 @@ fn forms(s: &Setup) -> Result<(), String> {
         done.err.contains("No space left"),
         "the size is a limit for the next file: {done:?}"
     );
+    Ok(())
+}
+
+/// The space of a removed or replaced file is there for the next one, at once.
+fn space_comes_back(s: &Setup) -> Result<(), String> {
+    let point = s.directory("point")?;
+    let script = format!(
+        "cd {point}; set -e; fill() {{ dd if=/dev/zero of=$1 bs=64k count=$2 status=none; }}
+         for i in 1 2 3; do fill a 10; rm a; done
+         for i in 1 2 3; do fill a 10; mv a b; rm b; done
+         for i in 1 2 3; do fill a 7; mv a b; done; rm b
+         for i in 1 2 3; do fill a 10; exec 3<a; rm a; exec 3<&-; done
+         echo all"
+    );
+    let done = s.script(&["--tmpfs", &format!("{point}:size=1M")], &script)?;
+    ensure!(done.out == "all\n", "{done:?}");
     Ok(())
 }
 

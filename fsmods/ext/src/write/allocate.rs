@@ -1,4 +1,4 @@
-//! fallocate(2): space reserved as unwritten extents, holes punched, ranges zeroed.
+//! fallocate(2): space reserved as unwritten extents, holes punched, ranges zeroed; `shift` has the modes that move content.
 
 use super::edit::{Edit, FLAG_APPEND};
 use super::truncate::STEP_RUNS;
@@ -31,6 +31,12 @@ impl Op<'_> {
         let end = offset
             .checked_add(length)
             .ok_or(Error::Refused(libc::EFBIG))?;
+        if mode == libc::FALLOC_FL_COLLAPSE_RANGE {
+            return self.collapse(number, offset, length);
+        }
+        if mode == libc::FALLOC_FL_INSERT_RANGE {
+            return self.insert_range(number, offset, length);
+        }
         let probe = self.edit_file(number)?;
         let has_extents = probe.has_extents()
             || self

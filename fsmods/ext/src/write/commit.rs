@@ -1,14 +1,12 @@
 //! The running transaction's end, and the log's.
 //!
-//! Without a journal (ext2) the blocks go home at once: file data first, then everything but directories,
-//! then directories, with a flush between, so that no name leads to an inode that isn't there.
+//! Without a journal (ext2) the blocks go home at once, in the order of `unlogged`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Op;
 use crate::blocks::{Block, Blocks};
-use crate::bytes::{le16, le32};
 use crate::error::Result;
 
 /// Without a journal a transaction may have this many blocks.
@@ -19,7 +17,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 const LOG_PART: u64 = 4;
 
 /// Writes blocks home, neighbours together.
-fn write_home(blocks: &Blocks, list: &[(u64, Arc<Block>)]) -> Result<()> {
+pub(super) fn write_home(blocks: &Blocks, list: &[(u64, Arc<Block>)]) -> Result<()> {
     const MOST_BYTES: usize = 1 << 20;
     let mut buffer: Vec<u8> = Vec::new();
     let mut start = 0u64;
@@ -39,12 +37,6 @@ fn write_home(blocks: &Blocks, list: &[(u64, Arc<Block>)]) -> Result<()> {
         blocks.write_raw(start, 0, &buffer)?;
     }
     Ok(())
-}
-
-/// Looks like a block of a directory (only a hint for the order of writing).
-fn is_directory_like(data: &[u8]) -> bool {
-    let length = usize::from(le16(data, 4));
-    le32(data, 0) != 0 && length >= 12 && length % 4 == 0 && length <= data.len()
 }
 
 impl Op<'_> {
@@ -143,30 +135,10 @@ impl Op<'_> {
         Ok(())
     }
 
-    fn forget_pending(&mut self) {
+    pub(super) fn forget_pending(&mut self) {
         self.writer.pending.clear();
+        self.writer.freed_inodes.clear();
         self.writer.totals.pending_blocks = 0;
-    }
-
-    fn commit_unlogged(&mut self) -> Result<()> {
-        let blocks = &self.volume.blocks;
-        blocks.flush()?;
-        blocks.changes.committed();
-        let list = blocks.changes.homeless();
-        let (directories, others): (Vec<_>, Vec<_>) = list
-            .into_iter()
-            .partition(|(_, block)| is_directory_like(block.data()));
-        write_home(blocks, &others)?;
-        if !directories.is_empty() {
-            blocks.flush()?;
-            write_home(blocks, &directories)?;
-        }
-        blocks.flush()?;
-        for (number, block) in blocks.changes.came_home() {
-            blocks.came_home(number, block);
-        }
-        self.forget_pending();
-        Ok(())
     }
 
     /// Writes everything home that the log holds, and empties the log. With `is_open` false the journal is

@@ -205,7 +205,8 @@ impl Edit {
         Ok(())
     }
 
-    /// Sets a time, cut to what the inode has room for.
+    /// Sets a time, cut to what the inode has room for. At the ends of the range there are no nanoseconds, as Linux's
+    /// `timestamp_truncate` has it.
     pub(crate) fn set_time(&mut self, stamp: Stamp, time: Time) {
         let (low, extra) = stamp.places();
         let end = OLD_BYTES.saturating_add(usize::from(le16(&self.bytes, 0x80)));
@@ -221,8 +222,10 @@ impl Edit {
         let most = (3i64 << 32) + i64::from(i32::MAX);
         let seconds = time.seconds.clamp(i64::from(i32::MIN), most);
         let epoch = (seconds.saturating_sub(i64::from(seconds as i32)) >> 32) as u32 & 3;
+        let is_at_end = seconds == most || seconds == i64::from(i32::MIN);
+        let nanoseconds = if is_at_end { 0 } else { time.nanoseconds };
         put32(&mut self.bytes, low, seconds as u32);
-        put32(&mut self.bytes, extra, epoch | time.nanoseconds << 2);
+        put32(&mut self.bytes, extra, epoch | nanoseconds << 2);
     }
 
     /// Sets the time of the last change of the inode to now.

@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::bytes::{le16, le32, put16, put32, span};
-use crate::crc::crc32c;
+use crate::crc::{crc32c, crc32c_before};
 use crate::error::{Error, Place, Problem, Result};
 use crate::geometry::{Checksums, Geometry};
 use crate::group;
@@ -72,6 +72,16 @@ impl Zones {
             }
         }
         Self(zones)
+    }
+
+    /// Whether ranges of first block and count have blocks in common.
+    pub(crate) fn overlap(ranges: &[(u64, u64)]) -> bool {
+        let mut ranges: Vec<_> = ranges.iter().filter(|(_, count)| *count > 0).collect();
+        ranges.sort_unstable();
+        let pairs = ranges.iter().zip(ranges.iter().skip(1));
+        pairs
+            .into_iter()
+            .any(|((first, count), (next, _))| first.saturating_add(*count) > *next)
     }
 
     /// The zones that lie in a range, cut to it, as first block and end.
@@ -159,7 +169,7 @@ pub(crate) fn load(blocks: &Blocks, geometry: &Geometry) -> Result<Vec<Group>> {
 
 /// The zones of a file system: superblocks and descriptors (with their reserve), bitmaps, inode tables.
 pub(crate) fn zones(geometry: &Geometry, groups: &[Group]) -> Vec<(u64, u64)> {
-    let mut ranges = vec![(0, u64::from(geometry.first_data_block).max(1))];
+    let mut ranges = vec![(0, u64::from(geometry.first_data_block))];
     for (number, group) in (0u32..).zip(groups) {
         let mut own = u64::from(geometry.descriptor_blocks(number));
         if geometry.has_superblock(number) {
@@ -378,12 +388,22 @@ pub(crate) fn edit_superblock(volume: &Volume, change: impl FnOnce(&mut [u8])) -
     })
 }
 
-/// Puts the superblock's checksum in its place, if it has one.
+/// Makes the superblock's checksum right again, if it has one, without changing it: `s_snapshot_id`, which nothing uses
+/// without the feature `has_snapshot`, takes up the difference.
+///
+/// All that changes while a file system is in use lies in the superblock's first 512 bytes, the checksum in the last
+/// ones. A crash may leave one sector new and the other old, and there is no replay without a valid superblock; so the second
+/// sector has to stay as it is.
 pub(crate) fn seal_superblock_bytes(bytes: &mut [u8]) {
-    if le32(bytes, 0x64) & crate::features::RO_COMPAT_METADATA_CSUM != 0 {
-        let sum = crc32c(!0, span(bytes, 0, 0x3fc));
-        put32(bytes, 0x3fc, sum);
+    const BALANCE: usize = 0x184;
+    const SUM: usize = 0x3fc;
+    if le32(bytes, 0x64) & crate::features::RO_COMPAT_METADATA_CSUM == 0 {
+        return;
     }
+    let before = crc32c(!0, span(bytes, 0, BALANCE));
+    let rest = span(bytes, BALANCE + 4, SUM);
+    let after = crc32c_before(crc32c_before(le32(bytes, SUM), rest), &[0; 4]);
+    put32(bytes, BALANCE, before ^ after);
 }
 
 #[cfg(test)]
@@ -392,13 +412,30 @@ mod tests {
 
     #[test]
     fn zones_join_and_cut() {
-        let zones = Zones::new(vec![(10, 5), (0, 1), (15, 5), (12, 2), (40, 0)]);
+        let ranges = vec![(10, 5), (0, 1), (15, 5), (12, 2), (40, 0)];
+        assert!(Zones::overlap(&ranges));
+        assert!(!Zones::overlap(&[(10, 5), (0, 1), (15, 5), (12, 0)]));
+        let zones = Zones::new(ranges);
         assert_eq!(zones.0, [(0, 1), (10, 20)]);
         assert_eq!(zones.within(12, 100).collect::<Vec<_>>(), [(12, 20)]);
         assert!(!zones.touches(1, 9));
         assert!(zones.touches(1, 10));
         assert!(zones.touches(19, 1));
         assert!(!zones.touches(20, 9));
+    }
+
+    #[test]
+    fn a_superblock_is_sealed_in_its_first_sector() {
+        let mut bytes = vec![0u8; 1024];
+        put32(&mut bytes, 0x64, crate::features::RO_COMPAT_METADATA_CSUM);
+        let sum = crc32c(!0, span(&bytes, 0, 0x3fc));
+        put32(&mut bytes, 0x3fc, sum);
+        for count in [5, 0, 7_000_000] {
+            put32(&mut bytes, 0xc, count);
+            seal_superblock_bytes(&mut bytes);
+            assert_eq!(le32(&bytes, 0x3fc), sum);
+            assert_eq!(crc32c(!0, span(&bytes, 0, 0x3fc)), sum);
+        }
     }
 
     #[test]

@@ -49,7 +49,12 @@ impl Op<'_> {
         } else {
             0
         };
-        let Some(bit) = (from..per_group).find(|bit| !has_bit(held.data(), *bit)) else {
+        let first = number.saturating_mul(per_group).saturating_add(1);
+        let is_free = |bit: &u32| {
+            let ino = first.saturating_add(*bit);
+            !has_bit(held.data(), *bit) && !self.writer.freed_inodes.contains(&ino)
+        };
+        let Some(bit) = (from..per_group).find(is_free) else {
             return Ok(None);
         };
         // Where no other inode of the table's block is in use the block may never have been written.
@@ -112,6 +117,7 @@ impl Op<'_> {
         self.volume
             .blocks
             .edit(bitmap, |bits| clear_bits(bits, bit, 1))?;
+        self.note_freed_inode(ino);
         let group = self.touch_group(number)?;
         group.free_inodes = group.free_inodes.saturating_add(1);
         if is_directory {

@@ -4,11 +4,12 @@
 //! |------------|-----------------------------------------------------------------------|
 //! | `mount`    | whether and how a volume becomes writable; clean unmount              |
 //! | `commit`   | the running transaction: seal, commit, checkpoint                     |
+//! | `unlogged` | the same without a journal                                           |
 //! | `groups`   | descriptors and bitmaps in memory, zones that are never data          |
 //! | `blocks`, `inodes` | allocation                                                    |
 //! | `edit`     | an inode's bytes being changed                                        |
 //! | `extents`, `indirect`, `map` | maps that change                                    |
-//! | `file`, `truncate`, `allocate` | content                                           |
+//! | `file`, `truncate`, `allocate`, `shift` | content                                  |
 //! | `entries`, `directory`, `htree` | names in directories                             |
 //! | `names`, `rename`, `create` | operations on names                                  |
 //! | `attributes`, `xattrs` | owner, mode, times; extended attributes                   |
@@ -39,10 +40,12 @@ pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod orphans;
 pub(crate) mod rename;
+pub(crate) mod shift;
 pub(crate) mod truncate;
+mod unlogged;
 pub(crate) mod xattrs;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -59,10 +62,14 @@ pub(crate) struct Writer {
     pub(crate) groups: Vec<Group>,
     pub(crate) totals: Totals,
     pub(crate) zones: Zones,
+    /// The inode tables, which are a part of the zones.
+    pub(crate) tables: Zones,
     /// Groups whose descriptor differs from the one on disk.
     pub(crate) touched: BTreeSet<u32>,
     /// Freed blocks, as bitmaps by group, that must not be used before the running transaction commits.
     pub(crate) pending: HashMap<u32, Vec<u8>>,
+    /// Without a journal: inodes freed in the running transaction, which must not be used before it commits.
+    pub(crate) freed_inodes: HashSet<u32>,
     /// References that the host holds. A leaf lock: readers count too.
     pub(crate) references: Mutex<HashMap<u32, u64>>,
     /// Inodes on the orphan list, the head last.
@@ -97,6 +104,7 @@ struct Undo {
     totals: Totals,
     /// Group, first bit, count.
     freed: Vec<(u32, u32, u32)>,
+    freed_inodes: Vec<u32>,
     orphans: Option<Vec<u32>>,
 }
 
@@ -144,7 +152,7 @@ impl Writer {
 
 impl Op<'_> {
     /// Runs `change` as a whole: when it fails, nothing of it stays. Commits when the transaction is large.
-    /// When blocks are only missing until a commit, commits and tries again.
+    /// When blocks or inodes are only missing until a commit, commits and tries again.
     ///
     /// # Errors
     /// Those of `change`; EROFS after a failed write; EIO when the commit fails.
@@ -154,7 +162,7 @@ impl Op<'_> {
         }
         let mut result = self.attempt(&mut change);
         if matches!(result, Err(Error::Refused(libc::ENOSPC)))
-            && self.writer.totals.pending_blocks > 0
+            && (self.writer.totals.pending_blocks > 0 || !self.writer.freed_inodes.is_empty())
         {
             self.commit()?;
             result = self.attempt(&mut change);
@@ -185,6 +193,9 @@ impl Op<'_> {
             if let Some(bits) = self.writer.pending.get_mut(&group) {
                 groups::clear_bits(bits, first, count);
             }
+        }
+        for number in undo.freed_inodes {
+            self.writer.freed_inodes.remove(&number);
         }
         for (number, group) in undo.groups {
             if let Some(place) = self.writer.groups.get_mut(number as usize) {
@@ -218,6 +229,13 @@ impl Op<'_> {
             .or_insert_with(|| group.clone());
         self.writer.touched.insert(number);
         Ok(group)
+    }
+
+    /// Remembers an inode that was freed.
+    pub(crate) fn note_freed_inode(&mut self, number: u32) {
+        if self.writer.journal.is_none() && self.writer.freed_inodes.insert(number) {
+            self.writer.undo.freed_inodes.push(number);
+        }
     }
 
     /// Remembers blocks that were freed.

@@ -3,7 +3,7 @@
 //! While it is writable the superblock says so: `needs_recovery` with a journal, "not clean" without. A lock
 //! against a second writer is the business of who opens the source.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -149,6 +149,9 @@ pub(crate) fn open(
     let failed = |error: Error| MountError::Geometry(error.to_string());
     let groups = groups::load(&volume.blocks, geometry).map_err(failed)?;
     let mut ranges = groups::zones(geometry, &groups);
+    let blocks = geometry.inode_table_blocks();
+    let tables = groups.iter().map(|group| (group.inode_table, blocks));
+    let tables = Zones::new(tables.collect());
     let mut journal = match geometry.features.compat(COMPAT_HAS_JOURNAL) {
         false => None,
         true => {
@@ -158,6 +161,10 @@ pub(crate) fn open(
             Some(writer)
         }
     };
+    if Zones::overlap(&ranges) {
+        let detail = "bitmaps, inode tables, superblocks or the journal overlap";
+        return Err(MountError::Geometry(detail.to_owned()));
+    }
     let mut totals = Totals::default();
     for group in &groups {
         totals.free_blocks = totals
@@ -201,8 +208,10 @@ pub(crate) fn open(
         groups,
         totals,
         zones: Zones::new(ranges),
+        tables,
         touched: BTreeSet::new(),
         pending: HashMap::new(),
+        freed_inodes: HashSet::new(),
         references: Mutex::default(),
         orphans: Vec::new(),
         has_failed: false,

@@ -4,10 +4,13 @@ use super::edit::{Edit, FLAG_APPEND, FLAG_IMMUTABLE};
 use super::entries::Target;
 use super::{Op, refuse};
 use crate::error::Result;
+use crate::features::Variant;
 use crate::inode::Kind;
 
 /// `EXT4_LINK_MAX`.
 const MAX_LINKS: u16 = 65000;
+/// `EXT2_LINK_MAX`, which pathconf(3) tells where the type is `ext2` or `ext3`.
+const OLD_MAX_LINKS: u16 = 32000;
 const RO_COMPAT_DIR_NLINK: u32 = 0x20;
 
 impl Op<'_> {
@@ -17,12 +20,16 @@ impl Op<'_> {
     /// EMLINK.
     pub(crate) fn add_link(&self, edit: &mut Edit) -> Result<()> {
         let links = edit.links();
+        let most = match self.volume.geometry.features.variant() {
+            Variant::Ext4 => MAX_LINKS,
+            Variant::Ext2 | Variant::Ext3 => OLD_MAX_LINKS,
+        };
         let can_stop =
             edit.is_directory() && self.volume.geometry.features.ro_compat(RO_COMPAT_DIR_NLINK);
         match links {
             1 if edit.is_directory() => {}
-            _ if links >= MAX_LINKS && can_stop => edit.set_links(1),
-            _ if links >= MAX_LINKS => return refuse(libc::EMLINK),
+            _ if links >= most && can_stop => edit.set_links(1),
+            _ if links >= most => return refuse(libc::EMLINK),
             _ => edit.set_links(links.saturating_add(1)),
         }
         Ok(())

@@ -10,13 +10,15 @@ use fuse_compat::{BlockSource, MemorySource};
 pub struct Failing {
     image: MemorySource,
     left: AtomicI64,
+    errno: i32,
 }
 
 impl Failing {
-    pub fn new(image: &Path) -> Self {
+    pub fn new(image: &Path, errno: i32) -> Self {
         Self {
             image: MemorySource::new(std::fs::read(image).unwrap()),
             left: AtomicI64::new(i64::MAX),
+            errno,
         }
     }
 
@@ -32,7 +34,7 @@ impl Failing {
     fn count(&self) -> io::Result<()> {
         match self.left.fetch_sub(1, Ordering::SeqCst) {
             left if left > 0 => Ok(()),
-            _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Err(io::Error::from_raw_os_error(self.errno)),
         }
     }
 }
@@ -43,7 +45,12 @@ impl BlockSource for Failing {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.count()?;
+        if let Err(error) = self.count() {
+            // As a full disk does, up to a sector somewhere inside.
+            let part = data.len() / 1024 * 512;
+            self.image.write_at(offset, &data[..part])?;
+            return Err(error);
+        }
         self.image.write_at(offset, data)
     }
 

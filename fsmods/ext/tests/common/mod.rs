@@ -3,10 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod compare;
+pub mod crashed;
 pub mod failing;
+pub mod guarded;
 pub mod model;
 pub mod recording;
 pub mod tree;
+pub mod workloads;
 pub mod writable;
 
 use std::path::{Path, PathBuf};

@@ -97,10 +97,39 @@ fn compare(
     }
 }
 
+/// A range is taken out, or put in, where the image has extents.
+fn move_range(fs: &Mounted, node: u64, content: &mut Vec<u8>, random: &mut Random) {
+    const BLOCK: u64 = 4096; // whole blocks on images with smaller ones, too
+    let size = content.len() as u64;
+    let place = random.below(40) * BLOCK;
+    let length = (1 + random.below(12)) * BLOCK;
+    let is_odd = random.below(8) == 0;
+    let (collapse, insert) = (libc::FALLOC_FL_COLLAPSE_RANGE, libc::FALLOC_FL_INSERT_RANGE);
+    if is_odd {
+        assert!(fs.fallocate(node, place + 1, length, collapse).is_err());
+        assert!(fs.fallocate(node, place, length + 1, insert).is_err());
+        return;
+    }
+    let (at, end) = (place as usize, (place + length) as usize);
+    if random.below(2) == 0 {
+        match fs.fallocate(node, place, length, collapse) {
+            Ok(()) => drop(content.drain(at..end)),
+            Err(libc::EINVAL) => assert!(end as u64 >= size),
+            Err(error) => assert_eq!(error, libc::EOPNOTSUPP),
+        }
+        return;
+    }
+    match fs.fallocate(node, place, length, insert) {
+        Ok(()) => drop(content.splice(at..at, vec![0; length as usize])),
+        Err(libc::EINVAL) => assert!(place >= size),
+        Err(error) => assert_eq!(error, libc::EOPNOTSUPP),
+    }
+}
+
 fn change_file(fs: &Mounted, node: u64, content: &mut Vec<u8>, random: &mut Random) {
     let limit = 200_000;
     let place = random.below(limit);
-    match random.below(10) {
+    match random.below(12) {
         0..=4 => {
             let length = 1 + random.below(40_000) as usize;
             let data = random.bytes(length);
@@ -120,7 +149,8 @@ fn change_file(fs: &Mounted, node: u64, content: &mut Vec<u8>, random: &mut Rand
             fs.truncate(node, place);
             content.resize(place as usize, 0);
         }
-        7 => {
+        7 | 8 => move_range(fs, node, content, random),
+        9 => {
             let length = 1 + random.below(60_000);
             let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
             fs.fallocate(node, place, length, punch).unwrap();
@@ -129,7 +159,7 @@ fn change_file(fs: &Mounted, node: u64, content: &mut Vec<u8>, random: &mut Rand
                 content[place as usize..end].fill(0);
             }
         }
-        8 => {
+        10 => {
             let length = 1 + random.below(60_000);
             let mode = if random.below(2) == 0 {
                 0

@@ -57,13 +57,10 @@ pub fn fresh(directory: &Path, kind: &Kind, size: &str) -> PathBuf {
     let _ = std::fs::remove_file(&image);
     let mut arguments = vec!["-q", "-F"];
     arguments.extend_from_slice(kind.options);
-    arguments.extend_from_slice(
-        &["-J", "size=4"][..if kind.name.starts_with("ext2") || kind.name.contains("no-journal") {
-            0
-        } else {
-            2
-        }],
-    );
+    let is_plain = kind.name.starts_with("ext2") || kind.name.contains("no-journal");
+    if !is_plain && !kind.options.contains(&"-J") {
+        arguments.extend_from_slice(&["-J", "size=4"]);
+    }
     arguments.push(image.to_str().unwrap());
     arguments.push(size);
     run("mke2fs", &arguments, &[0]);
@@ -77,7 +74,7 @@ pub fn check(image: &Path) {
 
 /// A mount.
 pub struct Mounted {
-    ext: Option<Ext>,
+    ext: Option<Arc<Ext>>,
     image: PathBuf,
     pub lines: Lines,
     references: RefCell<Vec<u64>>,
@@ -106,7 +103,7 @@ impl Mounted {
             .unwrap_or_else(|error| panic!("{}: {error}", image.display()));
         assert_eq!(ext.is_writable(), options != "ro", "{:?}", lines.all());
         Self {
-            ext: Some(ext),
+            ext: Some(Arc::new(ext)),
             image: image.to_owned(),
             lines,
             references: RefCell::default(),
@@ -119,7 +116,7 @@ impl Mounted {
         let lines = Lines::default();
         let ext = Ext::open(source, "", lines.sink()).ok()?;
         Some(Self {
-            ext: Some(ext),
+            ext: Some(Arc::new(ext)),
             image: image.to_owned(),
             lines,
             references: RefCell::default(),
@@ -127,11 +124,25 @@ impl Mounted {
         })
     }
 
+    /// The same mount for another thread, which keeps its own references. Only the last one can unmount.
+    pub fn shared(&self) -> Self {
+        Self {
+            ext: self.ext.clone(),
+            image: self.image.clone(),
+            lines: self.lines.clone(),
+            references: RefCell::default(),
+            request: Request::new(1, 0, 0, 1),
+        }
+    }
+
+    fn take(&mut self) -> Ext {
+        let ext = self.ext.take().unwrap();
+        Arc::into_inner(ext).expect("nobody else uses the mount")
+    }
+
     /// Unmounts, whatever is wrong.
     pub fn destroy(mut self) {
-        if let Some(mut ext) = self.ext.take() {
-            ext.destroy();
-        }
+        self.take().destroy();
     }
 
     pub fn ext(&self) -> &Ext {
@@ -151,7 +162,7 @@ impl Mounted {
     }
 
     pub fn unmount(mut self) {
-        self.ext.take().unwrap().destroy();
+        self.take().destroy();
         let faults: Vec<_> = self.lines.all();
         assert!(
             faults

@@ -100,19 +100,31 @@ pub fn bind(directory: &Path, name: Option<&str>) -> io::Result<(String, PathBuf
 
 fn bind_name(directory: &Path, name: &str) -> io::Result<(String, PathBuf, UnixListener)> {
     let path = socket_path(directory, name);
-    if path.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
+    // Between bind(2) and listen(2) a socket looks stale: it gets its name when it is listened on.
+    let unnamed = directory.join(format!(".{}", std::process::id()));
+    let length = |path: &Path| path.as_os_str().as_bytes().len();
+    if length(&path).max(length(&unnamed)) > MAX_SOCKET_PATH_BYTES {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "path of the socket is too long",
         ));
     }
-    let listener = match UnixListener::bind(&path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_if_stale(&path) => {
-            UnixListener::bind(&path)?
-        }
+    let _ = fs::remove_file(&unnamed);
+    let listener = UnixListener::bind(&unnamed)?;
+    let mut linked = fs::hard_link(&unnamed, &path);
+    if is_taken(&linked) && remove_if_stale(&path) {
+        linked = fs::hard_link(&unnamed, &path);
+    }
+    let _ = fs::remove_file(&unnamed);
+    match linked {
+        Err(_) if is_taken(&linked) => return Err(io::ErrorKind::AddrInUse.into()),
         other => other?,
-    };
+    }
     Ok((name.to_owned(), path, listener))
+}
+
+fn is_taken(linked: &io::Result<()>) -> bool {
+    matches!(linked, Err(error) if error.kind() == io::ErrorKind::AlreadyExists)
 }
 
 /// Removes a socket nobody listens on. True when it is gone.

@@ -7,10 +7,13 @@
 //! Neighbours: `syscall` (what each call does), `task` (who calls), `answer` (how it ends). No locks: `Pool` has counters.
 
 mod answer;
+pub mod in_flight;
+pub mod placement;
 
 use crate::syscall;
 use crate::task::Task;
 use crate::view::View;
+use in_flight::InFlight;
 use rustix::io::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,6 +30,7 @@ pub struct Pool {
     view: Arc<View>,
     listener: Arc<Listener>,
     waiting: AtomicUsize,
+    in_flight: InFlight,
     on_end: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -36,11 +40,12 @@ pub fn serve(
     listener: Arc<Listener>,
     on_end: Box<dyn Fn() + Send + Sync>,
 ) -> std::io::Result<()> {
-    listener.set_synchronous_wake_up(true);
+    listener.set_synchronous_wake_up(view.abilities.wakes_synchronously);
     let pool = Arc::new(Pool {
         view,
         listener,
         waiting: AtomicUsize::new(0),
+        in_flight: InFlight::default(),
         on_end,
     });
     for _ in 0..FIRST_RECEIVERS {
@@ -102,7 +107,8 @@ impl Pool {
             self.view.exchanges.serve(&self.listener, &call);
             return;
         }
-        let task = Task::new(&self.view, &self.listener, call);
+        self.in_flight.await_the_dead(&self.listener);
+        let task = Task::new(&self.view, &self.listener, &self.in_flight, call);
         let result =
             catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
                 self.view.say(
@@ -114,6 +120,7 @@ impl Pool {
                 );
                 Err(Errno::IO)
             });
+        task.end();
         // The tracee's next call may come before the answer has returned: this receiver is as good as waiting.
         self.waiting.fetch_add(1, Ordering::AcqRel);
         answer::send(&task, result);

@@ -87,7 +87,10 @@ fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<Supervised, Launch
             let _ = rustix::process::setsid();
             // Should the reaper be killed, its children become ours, to be killed.
             let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-            raise_descriptor_limit();
+            raise_limit(Resource::Nofile);
+            // An image that must not be written so far is an error for who writes to it, no reason to end.
+            raise_limit(Resource::Fsize);
+            let _ = process::set_disposition(libc::SIGXFSZ, Disposition::Ignore);
             redirect_input_and_output();
             process::unblock_all_signals();
             Ok(Supervised {
@@ -99,10 +102,10 @@ fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<Supervised, Launch
 }
 
 /// The command keeps the soft limit that it had.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
+fn raise_limit(resource: Resource) {
+    let limit = getrlimit(resource);
     let _ = setrlimit(
-        Resource::Nofile,
+        resource,
         Rlimit {
             current: limit.maximum,
             maximum: limit.maximum,

@@ -4,8 +4,9 @@ use crate::scalpel::{self, Argument, InjectedCall, Outcome, Waiting};
 use crate::task::{Answer, Task};
 use rustix::io::Errno;
 
-/// The task's thread as the scalpel wants it.
+/// The task's thread as the scalpel wants it. What the thread does itself from now on ends with its death.
 pub fn waiting<'t>(task: &'t Task<'_>) -> Waiting<'t> {
+    task.end();
     Waiting {
         listener: task.listener,
         id: task.call.id,

@@ -9,6 +9,7 @@
 //! | `name`      | mkdir, mknod, symlink, link, unlink, rmdir, rename                 |
 //! | `link`      | readlink                                                           |
 //! | `attribute` | chmod, chown, truncate, utimes                                     |
+//! | `allocate`  | fallocate                                                          |
 //! | `xattr`     | extended attributes                                                |
 //! | `directory` | getdents, lseek, chdir, fchdir, getcwd                             |
 //! | `exec`      | execve, execveat                                                   |
@@ -27,6 +28,7 @@
 //! To add a call: its row in `table` (which puts it into the filter), a function here or in the file of its family, its
 //! line in `dispatch`, a tracee in `tests/tracees`. No locks are held from one call to another.
 
+mod allocate;
 mod attribute;
 mod directory;
 mod exec;
@@ -120,6 +122,7 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         libc::SYS_fchownat => attribute::chown(task, task.int(0), 1, task.int(4)),
         libc::SYS_fchown => attribute::fchown(task),
         libc::SYS_truncate => attribute::truncate(task),
+        libc::SYS_fallocate => allocate::fallocate(task),
         libc::SYS_utime => attribute::utime(task),
         libc::SYS_utimes => attribute::utimes(task, libc::AT_FDCWD, 0),
         libc::SYS_futimesat => attribute::utimes(task, task.int(0), 1),

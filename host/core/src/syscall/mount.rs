@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use view_sys::memory;
+use view_vfs::mount_table::MountFlags;
 use view_vfs::resolver::WalkFlags;
 
 const MS_RDONLY: u64 = 1;
@@ -66,17 +67,16 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         let Some(mount) = on else {
             return Ok(Answer::Continue);
         };
-        let mut now = mount.flags();
-        // A module that can't write stays read-only.
-        let must_stay = mounting::is_read_only_module(&mount);
-        now.read_only = flags & MS_RDONLY != 0;
-        if must_stay && !now.read_only {
-            return Err(Errno::ROFS);
-        }
-        now.no_suid = flags & MS_NOSUID != 0;
-        now.no_dev = flags & MS_NODEV != 0 || now.no_dev;
-        now.no_exec = flags & MS_NOEXEC != 0;
-        mount.set_flags(now);
+        let now = mount.flags();
+        let flags = MountFlags {
+            read_only: flags & MS_RDONLY != 0,
+            no_suid: flags & MS_NOSUID != 0,
+            no_dev: flags & MS_NODEV != 0 || now.no_dev,
+            no_exec: flags & MS_NOEXEC != 0,
+            ..now
+        };
+        task.commit()?;
+        mounting::remount(task.view, &mount, flags)?;
         return Ok(Answer::DONE);
     }
     let name = filesystem

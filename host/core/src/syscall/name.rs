@@ -6,6 +6,7 @@ use crate::task::{Answer, Object, Task};
 use rustix::io::Errno;
 use view_vfs::attributes::Kind;
 use view_vfs::operations;
+use view_vfs::place::Place;
 use view_vfs::resolver::{Found, WalkFlags};
 
 fn parent(task: &Task<'_>, directory: i32, path: usize) -> Result<Found, Errno> {
@@ -123,7 +124,7 @@ fn link_at(
     }
     missing_or(&found)?;
     if let Some(link) = kernel_link(task, old.0, &text, flags)
-        && let Some(view_vfs::place::Place::Host { mount, path }) = &found.parent
+        && let Some(Place::Host { mount, path }) = &found.parent
         && !mount.flags().read_only
         && let (_, name) = operations::name_to_create(&found)?
     {
@@ -187,10 +188,17 @@ pub fn unlink(task: &Task<'_>, directory: i32, path: usize) -> Result<Answer, Er
     }
     task.commit()?;
     operations::remove_file(&task.table, &found, &task.asker())?;
-    // Nothing here holds the file any more when the call returns: its space is free.
-    drop(found);
-    task.view.drop_gone();
+    release(task, found);
     Ok(Answer::DONE)
+}
+
+/// A file lost a name: nothing here holds it any more when the call returns, so that its space is free.
+fn release(task: &Task<'_>, lost: Found) {
+    if let Some(Place::Node { dentry, .. }) = &lost.place {
+        task.view.note_nameless(dentry);
+    }
+    drop(lost);
+    task.view.drop_gone();
 }
 
 /// rmdir: rmdir(2)
@@ -247,5 +255,6 @@ pub fn rename(
     missing_or(&new)?;
     task.commit()?;
     operations::rename(&task.table, &old, &new, flags, &task.asker())?;
+    release(task, new);
     Ok(Answer::DONE)
 }

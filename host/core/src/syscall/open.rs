@@ -3,16 +3,18 @@
 //! A regular file of a module becomes a fresh description of its backing file; a directory becomes a marker; FIFOs and
 //! O_PATH opens are run in the tracee, where the kernel does the waiting and makes the descriptor.
 
-use super::injection::{self, c_string};
-use super::{host_object, host_permission};
-use super::{loop_device, target};
-use crate::scalpel::Argument;
+mod by_tracee;
+mod flags;
+mod text;
+
+use super::{host_object, host_permission, loop_device, target};
 use crate::task::{Answer, Task};
-use rustix::fs::{MemfdFlags, Mode, OFlags};
+use by_tracee::{open_by_tracee, open_path, open_special};
+use flags::{How, TMPFILE_BIT, lenient};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use view_sys::memory;
+use text::{generated, give_text};
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::host_ops;
 use view_vfs::mount_table::Mount;
@@ -21,35 +23,6 @@ use view_vfs::permission::Caller;
 use view_vfs::place::Place;
 use view_vfs::procfs;
 use view_vfs::resolver::{Found, Last, WalkFlags};
-
-/// Flags that open(2) knows (include/linux/fcntl.h, VALID_OPEN_FLAGS).
-const KNOWN_FLAGS: i32 = libc::O_ACCMODE
-    | libc::O_CREAT
-    | libc::O_EXCL
-    | libc::O_NOCTTY
-    | libc::O_TRUNC
-    | libc::O_APPEND
-    | libc::O_NONBLOCK
-    | libc::O_SYNC
-    | libc::O_DSYNC
-    | libc::O_ASYNC
-    | libc::O_DIRECT
-    | 0o100000 // O_LARGEFILE
-    | libc::O_DIRECTORY
-    | libc::O_NOFOLLOW
-    | libc::O_NOATIME
-    | libc::O_CLOEXEC
-    | libc::O_PATH
-    | libc::O_TMPFILE;
-const TMPFILE_BIT: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
-const PATH_FLAGS: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH | libc::O_CLOEXEC;
-
-#[derive(Debug, Clone, Copy, Default)]
-struct How {
-    flags: i32,
-    mode: u32,
-    resolve: u64,
-}
 
 /// open: open(2)
 pub fn open(task: &Task<'_>) -> Result<Answer, Errno> {
@@ -77,90 +50,9 @@ pub fn openat(task: &Task<'_>) -> Result<Answer, Errno> {
     )
 }
 
-/// The checks of open(2): unknown flags are ignored.
-fn lenient(flags: i32, mode: u32) -> Result<How, Errno> {
-    let mut flags = flags & KNOWN_FLAGS;
-    if flags & libc::O_PATH != 0 {
-        flags &= PATH_FLAGS;
-    }
-    let creates = flags & (libc::O_CREAT | TMPFILE_BIT) != 0;
-    check(How {
-        flags,
-        mode: if creates { mode & 0o7777 } else { 0 },
-        resolve: 0,
-    })
-}
-
-/// What both kinds of open refuse (fs/open.c, build_open_flags).
-fn check(how: How) -> Result<How, Errno> {
-    let flags = how.flags;
-    if flags & TMPFILE_BIT != 0 {
-        if flags & libc::O_TMPFILE != libc::O_TMPFILE || flags & libc::O_CREAT != 0 {
-            return Err(Errno::INVAL);
-        }
-        if flags & libc::O_ACCMODE == libc::O_RDONLY {
-            return Err(Errno::INVAL);
-        }
-    }
-    if flags & libc::O_CREAT != 0 && flags & libc::O_DIRECTORY != 0 {
-        return Err(Errno::INVAL);
-    }
-    Ok(how)
-}
-
-/// openat2: openat2(2); unknown flags and sizes are refused.
+/// openat2: openat2(2)
 pub fn openat2(task: &Task<'_>) -> Result<Answer, Errno> {
-    const SIZE: usize = 24;
-    const KNOWN_RESOLVE: u64 = 0x3f;
-    const BENEATH_OR_ROOT: u64 = 0x18;
-    let size = task.argument(3) as usize;
-    if size < SIZE {
-        return Err(Errno::INVAL);
-    }
-    if size > 4096 {
-        return Err(Errno::TOOBIG);
-    }
-    let mut bytes = vec![0u8; size];
-    memory::read_exact(task.call.tid, task.argument(2), &mut bytes)?;
-    if bytes[SIZE..].iter().any(|&byte| byte != 0) {
-        return Err(Errno::TOOBIG);
-    }
-    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
-    let (flags, mode, resolve) = (word(0), word(8), word(16));
-    let known = KNOWN_FLAGS as u32 as u64;
-    if flags & !known != 0
-        || resolve & !KNOWN_RESOLVE != 0
-        || resolve & BENEATH_OR_ROOT == BENEATH_OR_ROOT
-    {
-        return Err(Errno::INVAL);
-    }
-    let flags = flags as i32;
-    if flags & (libc::O_CREAT | TMPFILE_BIT) != 0 {
-        if mode & !0o7777 != 0 {
-            return Err(Errno::INVAL);
-        }
-    } else if mode != 0 {
-        return Err(Errno::INVAL);
-    }
-    if flags & libc::O_PATH != 0 && flags & !PATH_FLAGS != 0 {
-        return Err(Errno::INVAL);
-    }
-    // RESOLVE_CACHED can't be promised for something that would create or truncate (openat2(2)).
-    if resolve & 0x20 != 0
-        && flags & (libc::O_TRUNC | libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0
-    {
-        return Err(Errno::AGAIN);
-    }
-    open_at(
-        task,
-        task.int(0),
-        1,
-        check(How {
-            flags,
-            mode: mode as u32,
-            resolve,
-        })?,
-    )
+    open_at(task, task.int(0), 1, flags::strict(task)?)
 }
 
 fn open_at(task: &Task<'_>, directory: i32, path: usize, how: How) -> Result<Answer, Errno> {
@@ -195,7 +87,7 @@ fn resolve_and_open(
     {
         return generated(task, thread, kind, how);
     }
-    if wants_to_write(how)
+    if how.wants_to_write()
         && how.flags & libc::O_PATH == 0
         && let Some(Place::Host { path, .. }) = &found.place
         && target::is_read_only_link(task, path)
@@ -204,7 +96,7 @@ fn resolve_and_open(
     }
     host_permission::check_open(task, &found, how.flags)?;
     if how.flags & libc::O_PATH == 0
-        && let Some(opens) = loop_device::open(task, &found, close_on_exec(how))
+        && let Some(opens) = loop_device::open(task, &found, how.close_on_exec())
     {
         return match opens? {
             loop_device::Opens::StandIn(answer) => Ok(answer),
@@ -257,14 +149,6 @@ fn has_added_names(task: &Task<'_>, place: &Place) -> bool {
     }
 }
 
-fn close_on_exec(how: How) -> bool {
-    how.flags & libc::O_CLOEXEC != 0
-}
-
-fn wants_to_write(how: How) -> bool {
-    how.flags & libc::O_ACCMODE != libc::O_RDONLY || how.flags & libc::O_TRUNC != 0
-}
-
 fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
     if let Some(errno) = found.kernel_error {
         return Err(errno);
@@ -290,13 +174,14 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             note_alias(task, &descriptor, mount);
             Ok(Answer::Descriptor {
                 descriptor,
-                close_on_exec: close_on_exec(how),
+                close_on_exec: how.close_on_exec(),
             })
         }
         Place::Node { mount, dentry } => {
             let mut display = parent.view_path();
             display.push(b'/');
             display.extend_from_slice(&found.name);
+            task.view.collect_nameless();
             let (dentry, opened, _) = dentry.create_and_open(
                 &found.name,
                 how.flags,
@@ -324,10 +209,15 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
 }
 
 fn give_file(task: &Task<'_>, place: Place, file: OpenedFile, how: How) -> Answer {
+    if file.is_passthrough
+        && let Place::Node { dentry, .. } = &place
+    {
+        dentry.inode().note_passed_through(file.identity);
+    }
     task.view.register_file(file.identity, place);
     Answer::Descriptor {
         descriptor: file.descriptor,
-        close_on_exec: close_on_exec(how),
+        close_on_exec: how.close_on_exec(),
     }
 }
 
@@ -337,7 +227,7 @@ fn give_marker(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno
     task.view.register_marker(identity, place.clone());
     Ok(Answer::Descriptor {
         descriptor,
-        close_on_exec: close_on_exec(how),
+        close_on_exec: how.close_on_exec(),
     })
 }
 
@@ -366,7 +256,7 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
             // The caller waits, and it is the caller's terminal that /dev/tty means.
             Kind::NamedPipe | Kind::CharDevice => open_by_tracee(task, path, how),
             kind => {
-                if wants_to_write(how) && mount.flags().read_only && kind == Kind::RegularFile {
+                if how.wants_to_write() && mount.flags().read_only && kind == Kind::RegularFile {
                     return Err(Errno::ROFS);
                 }
                 let flags = how.flags & !(libc::O_CREAT | libc::O_EXCL) | libc::O_NOCTTY;
@@ -374,18 +264,11 @@ fn open_existing(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Err
                 note_alias(task, &descriptor, mount);
                 Ok(Answer::Descriptor {
                     descriptor,
-                    close_on_exec: close_on_exec(how),
+                    close_on_exec: how.close_on_exec(),
                 })
             }
         },
     }
-}
-
-fn open_by_tracee(task: &Task<'_>, path: &[u8], how: How) -> Result<Answer, Errno> {
-    let text = c_string(path);
-    let flags = Argument::Value((how.flags & !(libc::O_CREAT | libc::O_EXCL)) as u64);
-    let arguments = [Argument::Bytes(&text), flags, Argument::Value(0)];
-    injection::run(task, libc::SYS_open, &arguments, true)
 }
 
 fn note_alias(task: &Task<'_>, descriptor: &OwnedFd, mount: &Arc<Mount>) {
@@ -401,7 +284,7 @@ fn open_directory(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
     if place.is_plain_host() && !has_added_names(task, place) {
         return Ok(Answer::Descriptor {
             descriptor,
-            close_on_exec: close_on_exec(how),
+            close_on_exec: how.close_on_exec(),
         });
     }
     give_marker(task, place, how)
@@ -419,7 +302,7 @@ fn open_temporary(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
             note_alias(task, &descriptor, mount);
             Ok(Answer::Descriptor {
                 descriptor,
-                close_on_exec: close_on_exec(how),
+                close_on_exec: how.close_on_exec(),
             })
         }
         Place::Node { mount, dentry } => {
@@ -429,63 +312,15 @@ fn open_temporary(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Er
                 &place.view_path(),
                 &creator.on(mount),
             )?;
-            answer_opened(
-                task,
-                Place::Node {
-                    mount: mount.clone(),
-                    dentry,
-                },
-                opened,
-                how,
-            )
+            let place = Place::Node {
+                mount: mount.clone(),
+                dentry: dentry.clone(),
+            };
+            let answer = answer_opened(task, place, opened, how);
+            task.view.note_nameless(&dentry);
+            answer
         }
     }
-}
-
-/// O_PATH: the tracee opens a stand-in, because the kernel does not pass such descriptors on (ADDFD says EBADF).
-fn open_path(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> {
-    let kind = place.kind()?;
-    if how.flags & libc::O_DIRECTORY != 0 && kind != Kind::Directory {
-        return Err(Errno::NOTDIR);
-    }
-    let flags = libc::O_PATH | how.flags & libc::O_CLOEXEC;
-    match place {
-        Place::Node { mount, .. } if kind == Kind::RegularFile => {
-            let mut caller = task.asker().on(mount);
-            caller.enforces_modes = false;
-            let file = open_backing(task, place, &caller)?;
-            let text = c_string(&own_link(&file.descriptor));
-            inject_open(task, &text, flags)
-        }
-        Place::Host { path, .. } if kind != Kind::Directory || place.is_plain_host() => {
-            let nofollow = how.flags & libc::O_NOFOLLOW;
-            task.view.note_alias(path, place.mount());
-            inject_open(task, &c_string(path), flags | nofollow)
-        }
-        _ => {
-            let marker = task.view.markers.named_marker()?;
-            task.view.register_marker(marker.identity(), place.clone());
-            let text = c_string(marker.path().as_os_str().as_encoded_bytes());
-            let arguments = [
-                Argument::Bytes(&text),
-                Argument::Value(flags as u64),
-                Argument::Value(0),
-            ];
-            injection::run_then(task, libc::SYS_open, &arguments, false, |result| {
-                drop(marker);
-                result
-            })
-        }
-    }
-}
-
-fn inject_open(task: &Task<'_>, path: &[u8], flags: i32) -> Result<Answer, Errno> {
-    let arguments = [
-        Argument::Bytes(path),
-        Argument::Value(flags as u64),
-        Argument::Value(0),
-    ];
-    injection::run(task, libc::SYS_open, &arguments, false)
 }
 
 /// A descriptor of the supervisor for a module's regular file, known by its identity from now on.
@@ -505,66 +340,4 @@ pub fn open_backing(task: &Task<'_>, place: &Place, caller: &Caller) -> Result<O
 /// The link by which a tracee reaches a descriptor of the supervisor.
 pub fn own_link(descriptor: &OwnedFd) -> Vec<u8> {
     format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()).into_bytes()
-}
-
-/// A FIFO of a module: a real one stands for it, opened by the tracee itself so that the kernel does the waiting.
-fn open_special(task: &Task<'_>, place: &Place, how: How) -> Result<Answer, Errno> {
-    let path = special_node(task, place)?;
-    let flags = how.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_TRUNC);
-    let text = c_string(&path);
-    let arguments = [
-        Argument::Bytes(&text),
-        Argument::Value(flags as u64),
-        Argument::Value(0),
-    ];
-    injection::run(task, libc::SYS_open, &arguments, true)
-}
-
-/// The real FIFO behind a module's FIFO, made at its first use.
-fn special_node(task: &Task<'_>, place: &Place) -> Result<Vec<u8>, Errno> {
-    let identity = place.attributes()?.identity();
-    let mut nodes = task.view.special_nodes.lock();
-    if let Some(path) = nodes.get(&identity) {
-        return Ok(path.clone());
-    }
-    let path = task.view.private.node_path();
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        path.as_slice(),
-        rustix::fs::FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )?;
-    let real = crate::task::host_identity(&path).ok_or(Errno::IO)?;
-    task.view.register_file(real, place.clone());
-    nodes.insert(identity, path.clone());
-    Ok(path)
-}
-
-/// A text below /proc that tells the view's names: a snapshot, as the kernel's own are.
-fn generated(task: &Task<'_>, thread: u32, kind: &str, how: How) -> Result<Answer, Errno> {
-    if wants_to_write(how) {
-        return Err(Errno::ACCESS);
-    }
-    let text = crate::proc_text::text(task, thread, kind)?;
-    give_text(&kind.replace('/', "-"), &text, how)
-}
-
-/// A file in memory, for reading.
-fn give_text(name: &str, text: &[u8], how: How) -> Result<Answer, Errno> {
-    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let count = rustix::io::write(&memory, rest)?;
-        rest = &rest[count..];
-    }
-    let descriptor = rustix::fs::open(
-        own_link(&memory),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    Ok(Answer::Descriptor {
-        descriptor,
-        close_on_exec: close_on_exec(how),
-    })
 }

@@ -7,7 +7,10 @@
 //! to the call itself. Opening a FIFO or a device may legitimately be interrupted; calls on sockets are told apart by
 //! having been received.
 //!
-//! Limit: the number must be readable from the code (`mov $number, %eax; syscall`), as in the C library's wrappers.
+//! The same holds for rt_sigreturn itself, when a second signal comes while it waits to be received.
+//!
+//! Limit: the number must be readable from the code (`mov $number, %eax` or `%rax`, then `syscall`), as in the C
+//! library's wrappers.
 //!
 //! Lock: `Received` is a leaf.
 //!
@@ -29,7 +32,11 @@ const RSI: u64 = 112;
 const RAX: u64 = 144;
 const RIP: u64 = 168;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
+/// `mov $number, %eax`: one byte, or two with a ModRM byte (which the form for %rax has after its prefix, too).
 const MOV_EAX: u8 = 0xb8;
+const MOV_MODRM: [u8; 2] = [0xc7, 0xc0];
+/// How long to wait for a tracee that was received before it had gone to sleep.
+const NAP: std::time::Duration = std::time::Duration::from_micros(20);
 /// Calls of a thread that are remembered: handlers may nest.
 const DEPTH: usize = 4;
 const THREADS: usize = 4096;
@@ -83,7 +90,7 @@ pub fn sigreturn(task: &Task<'_>) -> Result<Answer, Errno> {
 }
 
 fn set_back(task: &Task<'_>) -> Option<()> {
-    let frame = stack_pointer(task.call.tid)?;
+    let frame = stack_pointer(task)?;
     let mut saved = [0u8; (RIP + 8) as usize];
     memory::read_exact(task.call.tid, frame, &mut saved).ok()?;
     let register = |offset: u64| {
@@ -96,12 +103,13 @@ fn set_back(task: &Task<'_>) -> Option<()> {
         return None;
     }
     let address = register(RIP)?;
-    let mut code = [0u8; 7];
-    memory::read_exact(task.call.tid, address.checked_sub(7)?, &mut code).ok()?;
-    if code[0] != MOV_EAX || code[5..] != SYSCALL {
+    let mut code = [0u8; 8];
+    memory::read_exact(task.call.tid, address.checked_sub(8)?, &mut code).ok()?;
+    let is_mov = code[1] == MOV_EAX || code[..2] == MOV_MODRM;
+    if !is_mov || code[6..] != SYSCALL {
         return None;
     }
-    let number = i32::from_le_bytes(code[1..5].try_into().ok()?);
+    let number = i32::from_le_bytes(code[2..6].try_into().ok()?);
     if !table::is_notified(number as u32) {
         return None;
     }
@@ -141,9 +149,20 @@ fn waits(task: &Task<'_>, directory: i32, path: u64) -> bool {
     )
 }
 
-/// The stack pointer of a thread inside a system call, from /proc/TID/syscall (proc(5)).
-pub fn stack_pointer(thread: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
-    let word = text.split_ascii_whitespace().rev().nth(1)?;
-    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+/// The stack pointer of the calling thread, from /proc/TID/syscall (proc(5)).
+///
+/// A call may be received while the thread is still on its way to sleep; the file says `running` until it sleeps.
+pub fn stack_pointer(task: &Task<'_>) -> Option<u64> {
+    let path = format!("/proc/{}/syscall", task.call.tid);
+    loop {
+        let text = std::fs::read_to_string(&path).ok()?;
+        if !text.starts_with("running") {
+            let word = text.split_ascii_whitespace().rev().nth(1)?;
+            return u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+        }
+        if !task.listener.is_waiting(task.call.id) {
+            return None;
+        }
+        std::thread::sleep(NAP);
+    }
 }

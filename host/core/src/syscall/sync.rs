@@ -16,7 +16,8 @@ use view_vfs::place::Place;
 /// The descriptor of a mapping, which has none.
 const NO_DESCRIPTOR: i32 = -1;
 
-fn backed(task: &Task<'_>) -> Result<Option<(Identity, Arc<Backed>)>, Errno> {
+/// What the descriptor in the first argument is, when that is the view's.
+pub(super) fn backed(task: &Task<'_>) -> Result<Option<(Identity, Arc<Backed>)>, Errno> {
     match task.object(task.int(0))? {
         Object::Kernel => Ok(None),
         Object::Backed(..) if task.is_path_only(task.int(0)) => Err(Errno::BADF),

@@ -308,7 +308,7 @@ pub const TABLE: &[(u32, &str, Support)] = &[
     (282, "signalfd", Native),
     (283, "timerfd_create", Native),
     (284, "eventfd", Native),
-    (285, "fallocate", Native),
+    (285, "fallocate", Intercepted),
     (286, "timerfd_settime", Native),
     (287, "timerfd_gettime", Native),
     (288, "accept4", Partial("native: an AF_UNIX peer address on a mount is told as the host knows it")),

@@ -13,7 +13,7 @@ use super::dentry::Dentry;
 use super::directory::Listing;
 use super::instance::{Instance, Operation};
 use super::module_error;
-use crate::attributes::{Attributes, Kind, STATX_ATTR_MOUNT_ROOT, Timestamp};
+use crate::attributes::{Attributes, Identity, Kind, STATX_ATTR_MOUNT_ROOT, Timestamp};
 use crate::page_cache::FileKey;
 use crate::permission::{self, ACCESS_LIST_ATTRIBUTE, AccessList};
 
@@ -40,6 +40,8 @@ pub struct Inode {
 /// What few inodes have.
 #[derive(Default)]
 struct Extra {
+    /// The file of the module's own that stands for it, since it was last opened.
+    passed_through: Mutex<Option<Identity>>,
     link_target: OnceLock<Arc<[u8]>>,
     access_list: RwLock<Option<CachedAccessList>>,
 }
@@ -195,6 +197,16 @@ impl Inode {
 
     fn extra(&self) -> &Extra {
         self.extra.get_or_init(Box::default)
+    }
+
+    /// Remembers the file of the module's own that a process was given for it.
+    pub fn note_passed_through(&self, identity: Identity) {
+        *self.extra().passed_through.lock() = Some(identity);
+    }
+
+    /// The file of the module's own that a process was last given for it.
+    pub fn passed_through(&self) -> Option<Identity> {
+        *self.extra.get()?.passed_through.lock()
     }
 
     /// What only directories have.

@@ -1,5 +1,6 @@
 //! open, create and O_TMPFILE, with the checks of Linux's `do_open`, `may_open` and `lookup_open` in their order.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use super::module_error;
 use super::open_file::OpenFile;
 use crate::attributes::{Identity, Kind};
 use crate::credentials::Caller;
-use crate::page_cache::{ContentSink, Reporter, Stamp, Wanted, reopen};
+use crate::page_cache::{
+    Allocation, ContentSink, FileKey, PageCache, Reporter, Stamp, Wanted, reopen,
+};
 use crate::permission::{MAY_READ, MAY_WRITE};
 
 /// What an open gave.
@@ -251,6 +254,22 @@ impl Dentry {
         self.synchronize(data_only).map(|()| true)
     }
 
+    /// fallocate(2) through a descriptor whose file is `identity`. Answers false when the kernel is to do it: a file of the
+    /// module's own, one without a name, a module that cannot.
+    ///
+    /// # Errors
+    /// Those of the module: `ENOSPC`, `EOPNOTSUPP`, `EINVAL`, `EPERM`, `EFBIG`.
+    pub fn allocate(&self, identity: Identity, wanted: Allocation) -> Result<bool, Errno> {
+        if self.kind() != Kind::RegularFile {
+            return Ok(false);
+        }
+        let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
+        match cache.allocate(key, identity, wanted) {
+            None | Some(Err(Errno::NOSYS)) => Ok(false),
+            Some(answer) => answer.map(|()| true),
+        }
+    }
+
     /// Hands what was written to this file on to the module, without making it durable. False when nobody writes to it
     /// through the page cache.
     ///
@@ -264,18 +283,36 @@ impl Dentry {
     /// Is the backing file `identity` of this regular file open, or mapped, in any process? What cannot be found out
     /// counts as open.
     pub fn is_opened_elsewhere(&self, identity: Identity) -> bool {
+        let cached = |cache: &PageCache, key| cache.is_open(key, identity);
+        self.is_in_use(cached, |descriptor| {
+            view_sys::file::is_opened_elsewhere(descriptor)
+        })
+    }
+
+    /// The same, open for writing or mapped so.
+    pub fn is_written_elsewhere(&self, identity: Identity) -> bool {
+        let cached = |cache: &PageCache, key| cache.is_open_for_writing(key, identity);
+        self.is_in_use(cached, |descriptor| {
+            view_sys::file::is_written_elsewhere(descriptor)
+        })
+    }
+
+    fn is_in_use(
+        &self,
+        cached: impl Fn(&PageCache, FileKey) -> Option<bool>,
+        ask: impl Fn(&OwnedFd) -> io::Result<bool>,
+    ) -> bool {
         if self.kind() != Kind::RegularFile {
             return false;
         }
-        let cache = self.instance().page_cache();
-        if let Some(is_open) = cache.is_open(self.inode().file_key(), identity) {
-            return is_open;
+        if let Some(answer) = cached(self.instance().page_cache(), self.inode().file_key()) {
+            return answer;
         }
         let Ok(file) = OpenFile::open(self.inode(), libc::O_RDONLY, None) else {
             return true;
         };
         match &file.descriptor {
-            Some(descriptor) => view_sys::file::is_opened_elsewhere(descriptor).unwrap_or(true),
+            Some(descriptor) => ask(descriptor).unwrap_or(true),
             // The cache knows every file of its own that may be open.
             None => false,
         }

@@ -216,6 +216,21 @@ impl ContentSink for OpenFile {
         }
     }
 
+    fn allocate(&self, mode: i32, offset: u64, length: u64) -> Result<Attributes, Errno> {
+        let instance = self.inode.instance();
+        sync::fallocate(
+            instance.module(),
+            &instance.own_request(),
+            self.inode.number(),
+            self.handle,
+            offset,
+            length,
+            mode,
+        )
+        .map_err(module_error)?;
+        self.inode.module_attributes()
+    }
+
     fn set_times(
         &self,
         modified: Timestamp,

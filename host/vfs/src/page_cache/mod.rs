@@ -20,6 +20,7 @@
 //! | `spool`      | where the backing files are made                                     |
 //! | `reopen`     | another open file description of the same file                       |
 //! | `write_back` | opening for writing, and when what is written goes to the module     |
+//! | `allocate`   | fallocate(2) on a file that is written to                            |
 //! | `written`    | one file that is written to: what changed, errors, times             |
 //! | `chunks`     | the hashes that tell which parts changed                             |
 //! | `relocation` | written files that outgrow memory move to the disk                   |
@@ -31,6 +32,7 @@
 //! while it is written back), then `PageCache::files`. Under `files` another file's `content` is never waited for.
 //! `PageCache::outdated`, `PageCache::written` and the watcher's tables are leaves.
 
+mod allocate;
 mod budget;
 mod chunks;
 mod fill;
@@ -52,6 +54,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, Identity, Timestamp};
+pub use allocate::Allocation;
 use budget::{Budget, Charge};
 pub(crate) use fill::{ContentSource, NextData};
 pub use reopen::reopen;
@@ -306,17 +309,33 @@ impl PageCache {
 
     /// Is the backing file `identity` of this file open in any process? `None` when it is not of this cache.
     pub(crate) fn is_open(&self, key: FileKey, identity: Identity) -> Option<bool> {
+        self.asked(key, identity, is_opened_elsewhere)
+    }
+
+    /// The same, open for writing or mapped so.
+    pub(crate) fn is_open_for_writing(&self, key: FileKey, identity: Identity) -> Option<bool> {
+        self.asked(key, identity, |filled| {
+            view_sys::file::is_written_elsewhere(&filled.descriptor).unwrap_or(true)
+        })
+    }
+
+    fn asked(
+        &self,
+        key: FileKey,
+        identity: Identity,
+        ask: impl Fn(&Filled) -> bool,
+    ) -> Option<bool> {
         let file = self.files.lock().get(&key).cloned();
         if let Some(file) = file
             && let Content::Filled(filled) = &*file.content.lock()
             && filled.identity == identity
         {
-            return Some(is_opened_elsewhere(filled));
+            return Some(ask(filled));
         }
         let mut outdated = self.outdated.lock();
         outdated.retain(is_opened_elsewhere);
-        let is_outdated = |filled: &Filled| filled.identity == identity;
-        outdated.iter().any(is_outdated).then_some(true)
+        let found = outdated.iter().find(|filled| filled.identity == identity);
+        found.map(ask)
     }
 
     /// The contents are not true any more, or nobody can ask for them again. Who has the file open keeps it.

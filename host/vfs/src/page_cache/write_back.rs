@@ -430,7 +430,7 @@ impl PageCache {
     }
 
     /// The memory that the file takes now.
-    fn charge(filled: &mut Filled) {
+    pub(super) fn charge(filled: &mut Filled) {
         if filled.is_in_memory
             && let Ok(stat) = fstat(&filled.descriptor)
         {

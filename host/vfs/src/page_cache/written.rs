@@ -58,6 +58,12 @@ pub(crate) trait ContentSink: Send + Sync {
     /// Those of the module: `ENOSPC`, `EDQUOT`.
     fn reserve(&self, offset: u64, length: u64) -> Result<(), Errno>;
 
+    /// fallocate(2); answers what the module has then.
+    ///
+    /// # Errors
+    /// Those of the module; `ENOSYS` when it cannot do that at all.
+    fn allocate(&self, mode: i32, offset: u64, length: u64) -> Result<Attributes, Errno>;
+
     /// Sets the times of the last change of the contents and of the inode. `drops_set_ids`: somebody wrote
     /// after the mode was set, so the set-id bits go.
     ///
@@ -199,6 +205,36 @@ impl State {
         self.module_size = size;
         self.reserved_to = self.reserved_to.min(size);
         self.seen = None;
+    }
+
+    /// The same, if that is news.
+    pub(super) fn resized_to(&mut self, size: u64) {
+        if size != self.module_size {
+            self.resized(size);
+        }
+    }
+
+    /// The module has reserved space for these bytes.
+    pub(super) fn reserved(&mut self, start: u64, end: u64) {
+        if start <= self.reserved_to {
+            self.reserved_to = self.reserved_to.max(end);
+        }
+    }
+
+    /// The hash of a chunk that the module has.
+    pub(super) fn chunk(&self, index: u64) -> u64 {
+        self.table.get(index)
+    }
+
+    /// The module has this chunk now.
+    pub(super) fn set_chunk(&mut self, index: u64, hash: u64) {
+        self.table.set(index, hash);
+        self.seen = None;
+    }
+
+    /// Number of chunks up to the last one that is not known to be zeros.
+    pub(super) fn chunks(&self) -> u64 {
+        self.table.len()
     }
 
     /// The module has this time.
@@ -429,7 +465,8 @@ impl WrittenFile {
         state.seen == Some(Seen::of(stat)) && !state.is_failing
     }
 
-    fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
+    /// The same, for who holds the state.
+    pub(super) fn write_back_locked(&self, state: &mut State, look: Look) -> Result<(), Errno> {
         let start = Instant::now();
         let stat = fstat(&*self.file())?;
         let may_trust = look == Look::Quick && !self.is_mappable.load(Ordering::Acquire);
@@ -618,7 +655,7 @@ fn next_data(file: &OwnedFd, offset: u64, size: u64) -> Option<(u64, u64)> {
 }
 
 /// Reads all chunks of the first `size` bytes that have data, from whole chunk to whole chunk, in order.
-fn for_each_data(
+pub(super) fn for_each_data(
     file: &OwnedFd,
     size: u64,
     buffer: &mut Vec<u8>,

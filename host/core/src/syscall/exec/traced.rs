@@ -93,7 +93,7 @@ fn move_strings(task: &Task<'_>, range: Range<u64>, changes: &mut Changes) -> Re
     const MOST: u64 = 4096;
     const BELOW_STACK: u64 = 8 * 1024;
     let thread = task.call.tid;
-    let mut free = crate::syscall::signal::stack_pointer(thread).ok_or(Errno::FAULT)? - BELOW_STACK;
+    let mut free = crate::syscall::signal::stack_pointer(task).ok_or(Errno::FAULT)? - BELOW_STACK;
     for array in [task.argument(1), task.argument(2)]
         .into_iter()
         .filter(|&array| array != 0)

@@ -1,0 +1,296 @@
+//! fallocate(2) on a file that is open for writing: the module does it, so that the space is there afterwards, and the
+//! backing file follows.
+//!
+//! What was written before goes to the module first, where content changes. A write(2) that happens at the same time
+//! lands before or after the change, or, where content moves, between them.
+//!
+//! Locks: those of `write_back`: `CachedFile::content`, then the state of the file.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FallocateFlags, fallocate, fstat, ftruncate};
+use rustix::io::{Errno, pread, pwrite};
+
+use super::chunks::{self, CHUNK_BYTES, UNKNOWN, ZEROS};
+use super::written::{Look, State, WrittenFile, for_each_data};
+use super::{Content, FileKey, PageCache, reopen};
+use crate::attributes::Identity;
+
+/// What fallocate(2) is asked for; the arguments have been checked against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// `FALLOC_FL_*`.
+    pub mode: i32,
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes, not 0.
+    pub length: u64,
+}
+
+impl Allocation {
+    fn end(self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+
+    fn has(self, flag: i32) -> bool {
+        self.mode & flag != 0
+    }
+
+    fn zeroes(self) -> bool {
+        self.has(libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE)
+    }
+
+    fn moves(self) -> bool {
+        self.has(libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE)
+    }
+}
+
+impl PageCache {
+    /// fallocate(2) on the file whose backing file is `identity`; `None` when nobody writes to it through this cache, or
+    /// it has no name left.
+    ///
+    /// # Errors
+    /// Those of the module: `ENOSPC`, `EOPNOTSUPP`, `EINVAL`, `EPERM`, `ENOSYS`; those of the backing file.
+    pub(crate) fn allocate(
+        &self,
+        key: FileKey,
+        identity: Identity,
+        wanted: Allocation,
+    ) -> Option<Result<(), Errno>> {
+        let file = self.files.lock().get(&key).cloned()?;
+        let mut content = file.content.lock();
+        let Content::Filled(filled) = &mut *content else {
+            return None;
+        };
+        let written = filled.written.clone()?;
+        if filled.identity != identity || !written.sink().has_name() {
+            return None;
+        }
+        let result = reopen(filled.descriptor.as_fd(), libc::O_RDWR)
+            .and_then(|writable| written.allocate(&writable, wanted));
+        Self::charge(filled);
+        Some(result)
+    }
+}
+
+impl WrittenFile {
+    fn allocate(&self, writable: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
+        let mut state = self.state();
+        if wanted.zeroes() || wanted.moves() {
+            self.write_back_locked(&mut state, Look::Thorough)?;
+        }
+        let now = self
+            .sink()
+            .allocate(wanted.mode, wanted.offset, wanted.length)?;
+        if wanted.zeroes() {
+            self.note_zeroed(&mut state, wanted)?;
+        }
+        state.resized_to(now.size);
+        let followed = follow(writable, wanted);
+        if wanted.moves() {
+            self.note_moved(&mut state, wanted.offset)?;
+        }
+        if !wanted.zeroes() {
+            state.reserved(wanted.offset, wanted.end());
+        }
+        followed?;
+        self.set_modified(&mut state, now.modified, now.changed)
+    }
+
+    /// The module has zeros in a range now. The backing file still has what was there.
+    fn note_zeroed(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
+        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let end = wanted.end().min(size);
+        let mut start = wanted.offset / CHUNK_BYTES as u64 * CHUNK_BYTES as u64;
+        while start < end {
+            let index = chunks::chunk_of(start);
+            let length = (size - start).min(CHUNK_BYTES as u64);
+            let from = wanted.offset.saturating_sub(start);
+            let to = (end - start).min(length);
+            let mut hash = ZEROS;
+            if from > 0 || to < length {
+                let mut bytes = read_at(&self.descriptor, start, length as usize)?;
+                // Only of what the module was known to have it is known what it has now.
+                let is_known = chunks::hash(&bytes) == state.chunk(index);
+                if let Some(part) = bytes.get_mut(from as usize..to as usize) {
+                    part.fill(0);
+                }
+                hash = if is_known {
+                    chunks::hash(&bytes)
+                } else {
+                    UNKNOWN
+                };
+            }
+            state.set_chunk(index, hash);
+            start += CHUNK_BYTES as u64;
+        }
+        Ok(())
+    }
+
+    /// Content from `offset` on has moved, on both sides: all that is not zeros is compared no more, but written.
+    fn note_moved(&self, state: &mut State, offset: u64) -> Result<(), Errno> {
+        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let first = chunks::chunk_of(offset);
+        for index in first..state.chunks() {
+            state.set_chunk(index, ZEROS);
+        }
+        for_each_data(&self.descriptor, size, &mut Vec::new(), |start, bytes| {
+            for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
+                if index >= first && !chunks::is_zero(chunk) {
+                    state.set_chunk(index, UNKNOWN);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Does to the backing file what the module has done. What its file system cannot do is done by hand.
+fn follow(file: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
+    let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
+    let (offset, length, end) = (wanted.offset, wanted.length, wanted.end());
+    if wanted.moves() {
+        let flags = FallocateFlags::from_bits_retain(wanted.mode as u32);
+        return match fallocate(file, flags, offset, length) {
+            Ok(()) => Ok(()),
+            Err(_) if wanted.has(libc::FALLOC_FL_COLLAPSE_RANGE) => {
+                move_down(file, end, length, size)
+            }
+            Err(_) => move_up(file, offset, length, size),
+        };
+    }
+    if wanted.zeroes() {
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if fallocate(file, punch, offset, length).is_err() {
+            zero(file, offset, end.min(size))?;
+        }
+    }
+    if wanted.has(libc::FALLOC_FL_PUNCH_HOLE) {
+        return Ok(());
+    }
+    let keeps_size = wanted.has(libc::FALLOC_FL_KEEP_SIZE);
+    let flags = match keeps_size {
+        true => FallocateFlags::KEEP_SIZE,
+        false => FallocateFlags::empty(),
+    };
+    match fallocate(file, flags, offset, length) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) if keeps_size || end <= size => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => ftruncate(file, end),
+        other => other,
+    }
+}
+
+fn read_at(file: &OwnedFd, start: u64, length: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; length];
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let count = pread(file, rest, start + done as u64)?;
+        if count == 0 {
+            break; // made shorter meanwhile: zeros
+        }
+        done += count;
+    }
+    Ok(bytes)
+}
+
+fn write_at(file: &OwnedFd, start: u64, bytes: &[u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        done += pwrite(file, rest, start + done as u64)?;
+    }
+    Ok(())
+}
+
+fn zero(file: &OwnedFd, start: u64, end: u64) -> Result<(), Errno> {
+    let nothing = vec![0; CHUNK_BYTES];
+    let mut at = start;
+    while at < end {
+        let count = (end - at).min(CHUNK_BYTES as u64);
+        write_at(file, at, nothing.get(..count as usize).unwrap_or_default())?;
+        at += count;
+    }
+    Ok(())
+}
+
+/// Moves what lies from `from` on down by `by` bytes.
+fn move_down(file: &OwnedFd, from: u64, by: u64, size: u64) -> Result<(), Errno> {
+    let mut at = from;
+    while at < size {
+        let count = (size - at).min(CHUNK_BYTES as u64);
+        let bytes = read_at(file, at, count as usize)?;
+        write_at(file, at - by, &bytes)?;
+        at += count;
+    }
+    ftruncate(file, size.saturating_sub(by))
+}
+
+/// Moves what lies from `from` on up by `by` bytes and leaves zeros.
+fn move_up(file: &OwnedFd, from: u64, by: u64, size: u64) -> Result<(), Errno> {
+    let mut end = size;
+    while end > from {
+        let count = (end - from).min(CHUNK_BYTES as u64);
+        let start = end - count;
+        let bytes = read_at(file, start, count as usize)?;
+        write_at(file, start + by, &bytes)?;
+        end = start;
+    }
+    zero(file, from, (from + by).min(size + by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    /// A memfd, whose kernel side can neither take ranges out nor zero them.
+    fn memory(bytes: &[u8]) -> OwnedFd {
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        write_at(&file, 0, bytes).unwrap();
+        file
+    }
+
+    fn content(file: &OwnedFd) -> Vec<u8> {
+        let size = fstat(file).unwrap().st_size as usize;
+        read_at(file, 0, size).unwrap()
+    }
+
+    #[test]
+    fn a_backing_file_follows_by_hand() {
+        let bytes: Vec<u8> = (0..300_000u32).map(|index| (index % 251) as u8).collect();
+        let allocation = |mode, offset, length| Allocation {
+            mode,
+            offset,
+            length,
+        };
+        let file = memory(&bytes);
+        let collapse = allocation(libc::FALLOC_FL_COLLAPSE_RANGE, 4096, 131_072);
+        follow(&file, collapse).unwrap();
+        let mut expected = bytes.clone();
+        expected.drain(4096..135_168);
+        assert_eq!(content(&file), expected);
+
+        let insert = allocation(libc::FALLOC_FL_INSERT_RANGE, 8192, 200_704);
+        follow(&file, insert).unwrap();
+        expected.splice(8192..8192, vec![0; 200_704]);
+        assert_eq!(content(&file), expected);
+
+        let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        follow(&file, allocation(punch, 100, 5000)).unwrap();
+        expected[100..5100].fill(0);
+        let size = expected.len() as u64;
+        follow(
+            &file,
+            allocation(libc::FALLOC_FL_ZERO_RANGE, size - 100, 300),
+        )
+        .unwrap();
+        expected.resize(expected.len() + 200, 0);
+        let start = expected.len() - 300;
+        expected[start..].fill(0);
+        assert_eq!(content(&file), expected);
+        follow(&file, allocation(libc::FALLOC_FL_KEEP_SIZE, 0, 1 << 20)).unwrap();
+        assert_eq!(content(&file), expected);
+        follow(&file, allocation(0, 0, 1 << 20)).unwrap();
+        expected.resize(1 << 20, 0);
+        assert_eq!(content(&file), expected);
+    }
+}
