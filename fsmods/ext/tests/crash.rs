@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use common::crashed::{Crashed, Shown};
 use common::recording::{History, Recording, SECTOR};
-use common::workloads::{Promise, Work, appends, growth, orphans, pages, renames, truncates, untar};
+use common::workloads::{
+    Promise, Work, appends, growth, orphans, pages, renames, truncates, untar,
+};
 use common::writable::{Kind, Mounted, fresh};
 use common::{Random, debugfs, scratch};
 

@@ -67,14 +67,19 @@ impl PageCache {
             return None;
         }
         let result = reopen(filled.descriptor.as_fd(), libc::O_RDWR)
-            .and_then(|writable| written.allocate(&writable, wanted));
+            .and_then(|writable| written.allocate(&writable, wanted, filled.is_in_memory));
         Self::charge(filled);
         Some(result)
     }
 }
 
 impl WrittenFile {
-    fn allocate(&self, writable: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
+    fn allocate(
+        &self,
+        writable: &OwnedFd,
+        wanted: Allocation,
+        is_in_memory: bool,
+    ) -> Result<(), Errno> {
         let mut state = self.state();
         if wanted.zeroes() || wanted.moves() {
             self.write_back_locked(&mut state, Look::Thorough)?;
@@ -86,7 +91,7 @@ impl WrittenFile {
             self.note_zeroed(&mut state, wanted)?;
         }
         state.resized_to(now.size);
-        let followed = follow(writable, wanted);
+        let followed = follow(writable, wanted, is_in_memory);
         if wanted.moves() {
             self.note_moved(&mut state, wanted.offset)?;
         }
@@ -99,7 +104,7 @@ impl WrittenFile {
 
     /// The module has zeros in a range now. The backing file still has what was there.
     fn note_zeroed(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
-        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         let end = wanted.end().min(size);
         let mut start = wanted.offset / CHUNK_BYTES as u64 * CHUNK_BYTES as u64;
         while start < end {
@@ -109,7 +114,7 @@ impl WrittenFile {
             let to = (end - start).min(length);
             let mut hash = ZEROS;
             if from > 0 || to < length {
-                let mut bytes = read_at(&self.descriptor, start, length as usize)?;
+                let mut bytes = read_at(&self.file(), start, length as usize)?;
                 // Only of what the module was known to have it is known what it has now.
                 let is_known = chunks::hash(&bytes) == state.chunk(index);
                 if let Some(part) = bytes.get_mut(from as usize..to as usize) {
@@ -129,12 +134,12 @@ impl WrittenFile {
 
     /// Content from `offset` on has moved, on both sides: all that is not zeros is compared no more, but written.
     fn note_moved(&self, state: &mut State, offset: u64) -> Result<(), Errno> {
-        let size = u64::try_from(fstat(&self.descriptor)?.st_size).unwrap_or(0);
+        let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         let first = chunks::chunk_of(offset);
         for index in first..state.chunks() {
             state.set_chunk(index, ZEROS);
         }
-        for_each_data(&self.descriptor, size, &mut Vec::new(), |start, bytes| {
+        for_each_data(&self.file(), size, &mut Vec::new(), |start, bytes| {
             for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
                 if index >= first && !chunks::is_zero(chunk) {
                     state.set_chunk(index, UNKNOWN);
@@ -145,8 +150,9 @@ impl WrittenFile {
     }
 }
 
-/// Does to the backing file what the module has done. What its file system cannot do is done by hand.
-fn follow(file: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
+/// Does to the backing file what the module has done. What its file system cannot do is done by hand. Memory is not
+/// taken before something is written.
+fn follow(file: &OwnedFd, wanted: Allocation, is_in_memory: bool) -> Result<(), Errno> {
     let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
     let (offset, length, end) = (wanted.offset, wanted.length, wanted.end());
     if wanted.moves() {
@@ -169,6 +175,12 @@ fn follow(file: &OwnedFd, wanted: Allocation) -> Result<(), Errno> {
         return Ok(());
     }
     let keeps_size = wanted.has(libc::FALLOC_FL_KEEP_SIZE);
+    if is_in_memory {
+        return match keeps_size || end <= size {
+            true => Ok(()),
+            false => ftruncate(file, end),
+        };
+    }
     let flags = match keeps_size {
         true => FallocateFlags::KEEP_SIZE,
         false => FallocateFlags::empty(),
@@ -264,32 +276,49 @@ mod tests {
         };
         let file = memory(&bytes);
         let collapse = allocation(libc::FALLOC_FL_COLLAPSE_RANGE, 4096, 131_072);
-        follow(&file, collapse).unwrap();
+        follow(&file, collapse, true).unwrap();
         let mut expected = bytes.clone();
         expected.drain(4096..135_168);
         assert_eq!(content(&file), expected);
 
         let insert = allocation(libc::FALLOC_FL_INSERT_RANGE, 8192, 200_704);
-        follow(&file, insert).unwrap();
+        follow(&file, insert, true).unwrap();
         expected.splice(8192..8192, vec![0; 200_704]);
         assert_eq!(content(&file), expected);
 
         let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        follow(&file, allocation(punch, 100, 5000)).unwrap();
+        follow(&file, allocation(punch, 100, 5000), true).unwrap();
         expected[100..5100].fill(0);
         let size = expected.len() as u64;
         follow(
             &file,
             allocation(libc::FALLOC_FL_ZERO_RANGE, size - 100, 300),
+            true,
         )
         .unwrap();
         expected.resize(expected.len() + 200, 0);
         let start = expected.len() - 300;
         expected[start..].fill(0);
         assert_eq!(content(&file), expected);
-        follow(&file, allocation(libc::FALLOC_FL_KEEP_SIZE, 0, 1 << 20)).unwrap();
+        follow(
+            &file,
+            allocation(libc::FALLOC_FL_KEEP_SIZE, 0, 1 << 20),
+            false,
+        )
+        .unwrap();
         assert_eq!(content(&file), expected);
-        follow(&file, allocation(0, 0, 1 << 20)).unwrap();
+        let blocks = fstat(&file).unwrap().st_blocks;
+        follow(&file, allocation(0, 0, 1 << 24), true).unwrap();
+        assert_eq!(
+            fstat(&file).unwrap().st_blocks,
+            blocks,
+            "no memory is taken"
+        );
+        expected.resize(1 << 24, 0);
+        assert_eq!(content(&file), expected);
+        ftruncate(&file, 1000).unwrap();
+        expected.truncate(1000);
+        follow(&file, allocation(0, 0, 1 << 20), false).unwrap();
         expected.resize(1 << 20, 0);
         assert_eq!(content(&file), expected);
     }
