@@ -171,6 +171,19 @@ cp /usr/bin/id .; chmod 6755 id; chown 31:32 id; chmod 6755 id
 "$up/equal" "$(./id -u)" 31
 rm id'
 done
+root 'device nodes can be used' '
+cd t; mknod null c 1 3; mknod zero c 1 5; mknod full c 1 7; mknod none c 4095 9
+echo text >null; ../equal "$(cat null)" ""; ../equal "$(head -c 3 zero | od -An -tx1)" " 00 00 00"
+../refused sh -c "echo x >full"; ../refused sh -c "exec 2>/dev/null; cat none"
+python3 -c "
+import errno, os
+try:
+    os.open(\"none\", os.O_RDONLY)
+    raise SystemExit(\"opened\")
+except OSError as error:
+    assert error.errno == errno.ENXIO, error"
+chmod 600 null; ../refused ../as 50 sh -c "echo >null"
+cd ..; mount -o remount,nodev t; ./refused sh -c "echo >t/null"; mount -o remount,dev t; echo >t/null'
 root 'nosuid' '
 mount -t tmpfs -o nosuid none t; cp /usr/bin/id t; chmod 4755 t/id
 ./equal "$(./as 50 t/id -u)" 50'
@@ -261,6 +274,14 @@ mount -t tmpfs none m; echo x >m/x; mkdir m/sub; findmnt m; mount --bind m n; ./
 umount n; ./refused test -e n/x; umount m; ./refused test -e m/x
 ./refused umount m
 ./refused ./as 50 mount -t tmpfs none m'
+root "the kernel's own filesystems" '
+mkdir t/proc t/sys t/dev; cd t
+mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount -t devtmpfs none dev; mount -t devpts devpts dev/pts
+../equal "$(findmnt -n -o SOURCE,FSTYPE --mountpoint "$PWD/proc" | tr -s " ")" "proc proc"
+../equal "$(readlink proc/self/cwd)" "$PWD"; grep -q "^Uid:.0.0.0.0" proc/self/status; test -d sys/kernel; echo x >dev/null
+../refused sh -c "echo x >sys/x"; ../equal "$(stat -f -c %T proc)" proc
+umount dev/pts dev sys proc; ../refused test -e proc/self
+../refused ../as 50 mount -t proc proc proc; ../refused mount -t nothing none proc'
 for words in '-t ext4 -o ro' '-o loop,ro' '-o ro'; do
 	root "mount $words of an image" "
 mount $words $image m; ls m | grep -q . ; findmnt -n -o FSTYPE m | grep -q ext4; umount m; [ -z \"\$(ls m)\" ]"

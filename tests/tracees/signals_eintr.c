@@ -16,6 +16,10 @@ static void test(void)
 {
     struct stat st;
     char name[32], buf[PATH_MAX];
+    int mapped = CHECK_OK(open(in("m"), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
+    CHECK_OK(ftruncate(mapped, 4096));
+    char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0);
+    CHECK(map != MAP_FAILED);
     CHECK_OK(mkdir(in("d"), 0755));
     on_signal(SIGALRM, handler, 0);
     every_us(200);
@@ -44,7 +48,11 @@ static void test(void)
         fd = CHECK_OK(open(in("d"), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         CHECK_OK(getdents64(fd, buf, sizeof buf));
         CHECK_OK(close(fd));
+        map[i % 4096]++;
+        CHECK_OK(msync(map, 4096, MS_SYNC));
         // Real paths too.
+        fd = CHECK_OK(open("/dev/full", O_WRONLY | O_CLOEXEC));
+        CHECK_OK(close(fd));
         fd = CHECK_OK(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
         CHECK(read(fd, buf, 64) > 0);
         CHECK_OK(close(fd));
@@ -60,4 +68,6 @@ static void test(void)
     every_us(0);
     CHECK(hits > 0);
     CHECK_EQ(count_entries(in("d")), 0);
+    CHECK_OK(munmap(map, 4096));
+    CHECK_OK(close(mapped));
 }

@@ -149,7 +149,7 @@ fn part(fixtures: &Path, name: &str, build: impl FnOnce(&Path) -> Result<()>) ->
 }
 
 /// Makes one image that the test user owns, and lets e2fsck confirm that it is sound.
-fn make(
+pub fn make(
     image: &Path,
     kind: &str,
     options: &[&str],
@@ -282,7 +282,7 @@ pub fn full_expected() -> Result<()> {
 }
 
 /// Removes a directory tree that an earlier version left.
-fn clear(directory: &Path) -> Result<()> {
+pub fn clear(directory: &Path) -> Result<()> {
     if directory.symlink_metadata().is_err() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //!
 //! | task | what it does |
 //! | --- | --- |
-//! | `setup` | installs the Debian packages in `packages.txt` that are missing, fetches one C project, builds `tools` |
+//! | `setup` | installs the Debian packages in `packages.txt` that are missing; fetches a C project, a Debian system, and what it takes to build a Rust project; builds `tools` |
 //! | `images` | builds the source tree and the disk images under the fixtures directory |
 //! | `test [--full] [STEP...]` | runs the test steps, all or those named, and prints `N passed, N failed` |
 //! | `bench [--rounds N] [NAME...]` | paired measurements, written to `docs/benchmarks.md` |
@@ -12,10 +12,12 @@
 
 mod bench;
 mod command;
+mod debian;
 mod images;
 mod leftovers;
 mod prng;
 mod project;
+mod rust_project;
 mod setup;
 mod steps;
 mod test;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::command::{at, command, output, run, succeeds};
-use crate::{project, tools};
+use crate::{debian, project, rust_project, tools};
 
 const PACKAGES: &str = include_str!("../packages.txt");
 
 /// The C project that the compile step builds, by its Debian source package.
 pub const C_PROJECT: &str = "zlib";
 
-/// Installs the missing packages, fetches the C project, builds the tools, prints what is there.
+/// Installs the missing packages, fetches what comes as source, builds the tools, prints what is there.
 pub fn task() -> Result<()> {
     let missing = missing();
     if !missing.is_empty() {
@@ -20,6 +20,8 @@ pub fn task() -> Result<()> {
     }
     fetch_c_project()?;
     tools::install()?;
+    rust_project::task()?;
+    debian::task()?;
     for (program, arguments) in [
         ("mke2fs", "-V"),
         ("python3", "--version"),
@@ -106,7 +108,7 @@ fn apt(arguments: &[&str]) -> Result<()> {
 }
 
 /// Three tries, a pause between them.
-fn patiently(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+pub fn patiently(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
     let mut result = attempt();
     for pause in [5, 20] {
         if let Err(message) = &result {

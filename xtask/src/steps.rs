@@ -1,11 +1,11 @@
 //! The test steps, in their order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::command::{command, output};
 use crate::test::{Context, Counts};
-use crate::{Result, project, tools, user};
+use crate::{Result, debian, project, rust_project, tools, user};
 
 /// One step.
 pub struct Step {
@@ -120,6 +120,16 @@ pub const STEPS: &[Step] = &[
         run: script,
     },
     Step {
+        name: "hammer",
+        about: "fsx, fio, sqlite, stress-ng: no byte lost",
+        run: hammer,
+    },
+    Step {
+        name: "jobs",
+        about: "real work on a writable image: dpkg, PostgreSQL, git, builds",
+        run: jobs,
+    },
+    Step {
         name: "signals",
         about: "signals under load",
         run: signals,
@@ -205,6 +215,14 @@ fn script(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     context.count(step.name, &mut command, limit(context))
+}
+
+/// The script, with the whole checkout for what it builds.
+fn jobs(context: &Context, step: &Step) -> Result<Counts> {
+    rust_project::task()?;
+    debian::task()?;
+    context.all_sources()?;
+    script(context, step)
 }
 
 /// Runs `tests/acceptance/NAME.sh` as root, for what only root can set up; the script drops privileges itself.
@@ -319,11 +337,8 @@ fn mutated(context: &Context, step: &Step) -> Result<Counts> {
 /// pjdfstest: first, where this is root, on the kernel's own file systems, then in views.
 fn posix(context: &Context, step: &Step) -> Result<Counts> {
     let work = context.work(step.name)?;
-    let tool = work.join("pjdfstest");
-    let built = tools::program("pjdfstest")?;
-    std::fs::copy(&built, &tool).map_err(|error| format!("{}: {error}", built.display()))?;
     let mut environment = context.environment(&work)?;
-    environment.push(("PJDFSTEST", tool.to_string_lossy().into_owned()));
+    environment.push(("PJDFSTEST", reachable_tool("pjdfstest", &work)?));
     let mut counts = Counts::default();
     if project::is_root() {
         let mut native = command("sh");
@@ -359,6 +374,27 @@ fn crash(context: &Context, step: &Step) -> Result<Counts> {
         counts += context.count(&format!("{}-{name}", step.name), &mut cargo, limit(context))?;
     }
     Ok(counts)
+}
+
+/// Programs made to find lost bytes, fsx among them.
+fn hammer(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let mut environment = context.environment(&work)?;
+    environment.push(("FSX", reachable_tool("fsx", &work)?));
+    let mut command = user::as_test_user(Some(&context.guard), &environment)?;
+    command
+        .arg("sh")
+        .arg(script_path(context, step.name))
+        .current_dir(&work);
+    context.count(step.name, &mut command, limit(context))
+}
+
+/// A copy of a tool of `tools` where the test user may run it.
+fn reachable_tool(name: &str, work: &Path) -> Result<String> {
+    let built = tools::program(name)?;
+    let copy = work.join(name);
+    std::fs::copy(&built, &copy).map_err(|error| format!("{}: {error}", built.display()))?;
+    Ok(copy.to_string_lossy().into_owned())
 }
 
 /// The signal tracees many times over, then pipelines and a Go program under load.

@@ -13,7 +13,12 @@ struct Tool {
     version: &'static str,
 }
 
-const TOOLS: [Tool; 1] = [
+const TOOLS: [Tool; 2] = [
+    // The hammer step.
+    Tool {
+        name: "fsx",
+        version: "0.3.2",
+    },
     // The posix step.
     Tool {
         name: "pjdfstest",

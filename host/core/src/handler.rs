@@ -48,14 +48,16 @@ pub fn environment(name: &str, socket: &std::path::Path) -> Vec<(OsString, OsStr
 
 /// The filter of a view with this cookie, on this host.
 pub fn filter_for(cookie: u64, has_identity: bool) -> FilterProgram {
+    filter_program(cookie, filter_needs(has_identity))
+}
+
+/// What the filter needs on this host.
+pub fn filter_needs(has_identity: bool) -> FilterNeeds {
     let can_get = crate::supervisor::can_get_descriptors();
-    filter_program(
-        cookie,
-        FilterNeeds {
-            intercept_lseek: !can_get,
-            has_identity,
-        },
-    )
+    FilterNeeds {
+        intercept_lseek: !can_get,
+        has_identity,
+    }
 }
 
 impl Handler {

@@ -18,6 +18,7 @@ mod point;
 mod source;
 
 pub use end::{end, synchronize_all};
+pub use source::kernel_filesystem;
 
 use crate::control::options::MountOptions;
 use crate::control::protocol::{LogLevel, MountKind, MountSpec, Refusal};
@@ -215,6 +216,7 @@ fn carry_out(request: &Request<'_>, spec: &MountSpec) -> Result<(), Refusal> {
     };
     let mut made = match (spec.kind, &bound) {
         (MountKind::Tmpfs, _) => source::open_tmpfs(request.view, &options)?,
+        (MountKind::Kernel, _) => source::kernel(spec, &options)?,
         (MountKind::Hide, _) => source::open_hidden(request.view, covered.as_ref())?,
         (_, Some(place)) => source::bind(place, &options),
         (_, None) => source::open_filesystem(request, spec, &options)?,

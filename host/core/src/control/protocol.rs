@@ -49,6 +49,8 @@ pub enum MountKind {
     Hide,
     /// The target itself, read-only (`--ro`).
     ReadOnly,
+    /// A filesystem of the kernel's own (proc, sysfs ...): the host's, under another name.
+    Kernel,
 }
 
 /// One mount, as asked for.
@@ -57,7 +59,7 @@ pub struct MountSpec {
     /// Filesystem type (`ext4`, `tmpfs`, `bind` ...); `None` asks for a probe of the source.
     pub filesystem: Option<String>,
     /// What is mounted: an absolute path for `Filesystem` and `Bind`; equal to `target` for
-    /// `ReadOnly` and `Hide`; a label (`tmpfs`) for `Tmpfs`.
+    /// `ReadOnly` and `Hide`; a label (`tmpfs`) for `Tmpfs` and `Kernel`.
     #[serde(with = "os_text")]
     pub source: OsString,
     /// Where: an absolute path. It need not exist.

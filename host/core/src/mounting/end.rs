@@ -16,8 +16,10 @@ use view_vfs::page_cache::Unwritten;
 /// How long the end of a view waits for filesystems that were unmounted lazily: perhaps just because they do not answer.
 const DETACHED_WAIT: Duration = Duration::from_secs(10);
 
-/// How long the end of a view waits for the last user of a module to let go of it.
-const RELEASE_WAIT: Duration = Duration::from_secs(2);
+/// How long the end of a view waits for the last user of a module to let go of it, and for the module's own end: it may
+/// have much to delete, and a disk to wait for. An image that is not waited for needs its journal replayed; one without
+/// a journal needs e2fsck(8).
+const RELEASE_WAIT: Duration = Duration::from_secs(60);
 
 /// The modules that are mounted anywhere, the last mounted first: its source may lie on one of the others.
 fn instances(view: &View) -> Vec<Arc<Instance>> {
@@ -109,23 +111,26 @@ pub fn end(view: &Arc<View>) -> bool {
         }
     }
     view.forget_everything();
+    is_safe &= write_back_detached(view);
     // A thread may be at the end of its work with one.
     let until = Instant::now() + RELEASE_WAIT;
     let count_left = || {
         let left = watched.iter().filter(|one| !one.load(Ordering::Acquire));
         left.count()
     };
-    while count_left() > 0 && Instant::now() < until && !view.page_cache.has_written_files() {
+    while count_left() > 0 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(1));
     }
     let left = count_left();
     if left > 0 {
         view.say(
-            LogLevel::Debug,
-            &format!("{left} filesystems are still in use at the end"),
+            LogLevel::Warn,
+            &format!(
+                "{left} filesystems are still in use at the end: they were not unmounted cleanly"
+            ),
         );
     }
-    is_safe & write_back_detached(view)
+    is_safe
 }
 
 /// What lazily unmounted filesystems still wait for.

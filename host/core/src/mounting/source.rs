@@ -161,8 +161,8 @@ fn open_module(
     .map_err(Refusal::from_errno)?;
     let mut flags = flags_of(options);
     flags.read_only |= opened.is_read_only;
-    // Devices of an image are nobody's to open, as for every mount of an unprivileged user.
-    flags.no_dev = true;
+    // Devices of an image are nobody's to open, as for every mount of an unprivileged user; a root of the view may.
+    flags.no_dev = options.nodev || view.identity.get().is_none();
     // Where ids are the view's, set-id bits and permissions of a mount mean them.
     flags.no_suid = options.nosuid || view.identity.get().is_none();
     // Who only reads an image of his own may read all of it; who writes one is asked for permission as everywhere.
@@ -231,6 +231,32 @@ pub(super) fn bind(place: &Place, options: &MountOptions) -> Made {
         filesystem: "bind".into(),
         options: String::new(),
     }
+}
+
+/// Where the host has a filesystem that is the kernel's own and the same wherever it is mounted; `None` for other types.
+pub fn kernel_filesystem(name: &str) -> Option<&'static str> {
+    match name {
+        "proc" => Some("/proc"),
+        "sysfs" => Some("/sys"),
+        "devtmpfs" => Some("/dev"),
+        "devpts" => Some("/dev/pts"),
+        "mqueue" => Some("/dev/mqueue"),
+        _ => None,
+    }
+}
+
+/// One of these, once more. What its own options would change is the host's to decide.
+pub(super) fn kernel(spec: &MountSpec, options: &MountOptions) -> Result<Made, Refusal> {
+    let name = spec.filesystem.clone().unwrap_or_default();
+    let path = kernel_filesystem(&name)
+        .filter(|path| Path::new(path).is_dir())
+        .ok_or_else(|| Refusal::new(libc::ENODEV, format!("the host has no `{name}`")))?;
+    Ok(Made {
+        root: Root::Host(path.as_bytes().to_vec()),
+        flags: flags_of(options),
+        filesystem: name,
+        options: String::new(),
+    })
 }
 
 /// What stands where something is hidden: an empty directory, or an empty file.

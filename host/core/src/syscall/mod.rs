@@ -30,6 +30,7 @@
 
 mod allocate;
 mod attribute;
+mod device_node;
 mod directory;
 mod exec;
 mod host_object;

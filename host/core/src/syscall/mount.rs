@@ -41,6 +41,7 @@ fn check_may_mount(task: &Task<'_>) -> Result<(), Errno> {
 /// mount: mount(2); types that no module has are left to Linux
 pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
     check_may_mount(task)?;
+    let is_with_identity = task.view.identity.get().is_some();
     let flags = task.argument(3);
     let target = task.path(1)?;
     let source = optional_string(task, 0)?;
@@ -71,7 +72,7 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         let flags = MountFlags {
             read_only: flags & MS_RDONLY != 0,
             no_suid: flags & MS_NOSUID != 0,
-            no_dev: flags & MS_NODEV != 0 || now.no_dev,
+            no_dev: flags & MS_NODEV != 0 || (now.no_dev && !is_with_identity),
             no_exec: flags & MS_NOEXEC != 0,
             ..now
         };
@@ -87,6 +88,12 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         Some("tmpfs" | "ramfs") => MountKind::Tmpfs,
         Some(name) if task.view.modules.find(name).is_some() => MountKind::Filesystem,
         _ if task.view.credentials.is_privileged => return Ok(Answer::Continue),
+        // Root of a view has the host's, as any of its processes.
+        Some(name) if is_with_identity && mounting::kernel_filesystem(name).is_some() => {
+            MountKind::Kernel
+        }
+        // Root is told that there is no such type.
+        Some(_) if is_with_identity => return Err(Errno::NODEV),
         _ => return Err(Errno::PERM),
     };
     let image = source
@@ -112,7 +119,7 @@ pub fn mount(task: &Task<'_>) -> Result<Answer, Errno> {
         None => source,
     };
     let spec = MountSpec {
-        filesystem: if kind == MountKind::Filesystem {
+        filesystem: if matches!(kind, MountKind::Filesystem | MountKind::Kernel) {
             name.map(str::to_owned)
         } else {
             None

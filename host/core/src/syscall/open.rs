@@ -7,7 +7,7 @@ mod by_tracee;
 mod flags;
 mod text;
 
-use super::{host_object, host_permission, loop_device, target};
+use super::{device_node, host_object, host_permission, loop_device, target};
 use crate::task::{Answer, Task};
 use by_tracee::{open_by_tracee, open_path, open_special};
 use flags::{How, TMPFILE_BIT, lenient};
@@ -203,8 +203,15 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
         Opened::File(file) => Ok(give_file(task, place, file, how)),
         Opened::Directory => give_marker(task, &place, how),
         Opened::Fifo => open_special(task, &place, how),
-        // A device of a mount: `nodev`, as for every mount of an unprivileged user.
-        Opened::Device(..) => Err(Errno::ACCESS),
+        Opened::Device(kind, number) => {
+            match device_node::open(task, &place, kind, number, how.flags)? {
+                device_node::Way::Opened(descriptor) => Ok(Answer::Descriptor {
+                    descriptor,
+                    close_on_exec: how.close_on_exec(),
+                }),
+                device_node::Way::ByTracee(path) => open_by_tracee(task, &path, how),
+            }
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 //! Until a notification is received the tracee sleeps interruptibly, and a handler without SA_RESTART makes the call
 //! fail with EINTR although it never began (seccomp_unotify(2)). Most intercepted calls can't fail so on Linux. When
 //! the handler returns, the frame on the stack tells whether such a call was interrupted: the saved result is EINTR
-//! and the instruction before the saved address is the `syscall` of an intercepted number. The frame is then set back
-//! to the call itself. Opening a FIFO or a device may legitimately be interrupted; calls on sockets are told apart by
-//! having been received.
+//! and the instruction before the saved address is the `syscall` of a number that is intercepted with these arguments.
+//! The frame is then set back to the call itself. Opening a FIFO or a device may legitimately be interrupted, but for
+//! the memory devices (/dev/null and its like); calls on sockets are told apart by having been received.
 //!
 //! The same holds for rt_sigreturn itself, when a second signal comes while it waits to be received.
 //!
@@ -26,15 +26,16 @@ use view_vfs::attributes::{Attributes, Kind};
 use view_vfs::place::Place;
 use view_vfs::resolver::WalkFlags;
 
-/// Offsets in `struct ucontext`.
-const RDI: u64 = 104;
-const RSI: u64 = 112;
+/// Offsets in `struct ucontext` of the arguments of a call: rdi, rsi, rdx, r10, r8, r9.
+const ARGUMENTS: [u64; 6] = [104, 112, 136, 56, 40, 48];
 const RAX: u64 = 144;
 const RIP: u64 = 168;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// `mov $number, %eax`: one byte, or two with a ModRM byte (which the form for %rax has after its prefix, too).
 const MOV_EAX: u8 = 0xb8;
 const MOV_MODRM: [u8; 2] = [0xc7, 0xc0];
+/// Major number of the memory devices (null, zero, full, random ...), which open at once; drivers/char/mem.c.
+const MEMORY_DEVICES: u32 = 1;
 /// How long to wait for a tracee that was received before it had gone to sleep.
 const NAP: std::time::Duration = std::time::Duration::from_micros(20);
 /// Calls of a thread that are remembered: handlers may nest.
@@ -110,12 +111,18 @@ fn set_back(task: &Task<'_>) -> Option<()> {
         return None;
     }
     let number = i32::from_le_bytes(code[2..6].try_into().ok()?);
-    if !table::is_notified(number as u32) {
+    let mut arguments = [0; 6];
+    for (argument, offset) in arguments.iter_mut().zip(ARGUMENTS) {
+        *argument = register(offset)?;
+    }
+    let needs = crate::handler::filter_needs(task.view.identity.get().is_some());
+    if !table::is_notified(number as u32, &arguments, needs) {
         return None;
     }
+    let [first, second, ..] = arguments;
     let is_legitimate = match i64::from(number) {
-        libc::SYS_open | libc::SYS_creat => waits(task, libc::AT_FDCWD, register(RDI)?),
-        libc::SYS_openat | libc::SYS_openat2 => waits(task, register(RDI)? as i32, register(RSI)?),
+        libc::SYS_open | libc::SYS_creat => waits(task, libc::AT_FDCWD, first),
+        libc::SYS_openat | libc::SYS_openat2 => waits(task, first as i32, second),
         other if is_on_socket(other) => task.view.received.has(task.call.tid, number, address),
         _ => false,
     };
@@ -133,20 +140,23 @@ fn set_back(task: &Task<'_>) -> Option<()> {
 
 /// Can opening this wait for something, so that EINTR is an answer of its own?
 fn waits(task: &Task<'_>, directory: i32, path: u64) -> bool {
-    let kind = memory::read_path(task.call.tid, path)
+    let found = memory::read_path(task.call.tid, path)
         .and_then(|text| task.walk(directory, &text, WalkFlags::FOLLOW))
         .and_then(|found| found.existing())
         .and_then(|place| match &place {
             // What a magic link leads to counts.
             Place::Host { path, .. } => {
-                Ok(Attributes::from_stat(&rustix::fs::stat(path.as_slice())?).kind())
+                let attributes = Attributes::from_stat(&rustix::fs::stat(path.as_slice())?);
+                Ok((attributes.kind(), rustix::fs::major(attributes.rdev)))
             }
-            Place::Node { dentry, .. } => Ok(dentry.kind()),
+            // Devices on a mount do not open.
+            Place::Node { dentry, .. } => Ok((dentry.kind(), 0)),
         });
-    matches!(
-        kind,
-        Ok(Kind::NamedPipe | Kind::CharDevice | Kind::BlockDevice)
-    )
+    match found {
+        Ok((Kind::NamedPipe | Kind::BlockDevice, _)) => true,
+        Ok((Kind::CharDevice, major)) => major != MEMORY_DEVICES,
+        _ => false,
+    }
 }
 
 /// The stack pointer of the calling thread, from /proc/TID/syscall (proc(5)).

@@ -462,15 +462,22 @@ pub fn filter_program(cookie: u64, needs: FilterNeeds) -> FilterProgram {
     FilterProgram::new(end, |number| action(number, needs), cookie)
 }
 
-/// Is this call one that the supervisor is always asked about?
-pub fn is_notified(number: u32) -> bool {
-    action(
-        number,
-        FilterNeeds {
-            intercept_lseek: false,
-            has_identity: false,
-        },
-    ) == FilterAction::Notify
+/// Is the supervisor asked about this call with these arguments?
+pub fn is_notified(number: u32, arguments: &[u64; 6], needs: FilterNeeds) -> bool {
+    let low = |index: u8| arguments.get(usize::from(index)).map(|value| *value as u32);
+    match action(number, needs) {
+        FilterAction::Notify => true,
+        FilterAction::NotifyIfAny(index, values) => {
+            low(index).is_some_and(|value| values.contains(&value))
+        }
+        FilterAction::NotifyUnlessAny(index, values) => {
+            low(index).is_some_and(|value| !values.contains(&value))
+        }
+        FilterAction::NotifyIfBetween(index, [first, last]) => {
+            low(index).is_some_and(|value| (first..=last).contains(&value))
+        }
+        FilterAction::Allow | FilterAction::Errno(_) => false,
+    }
 }
 
 /// The name of a system call, for messages.
@@ -532,6 +539,26 @@ mod tests {
             "{}",
             program.instruction_count()
         );
+    }
+
+    #[test]
+    fn arguments_decide_whether_the_supervisor_is_asked() {
+        let needs = |has_identity| FilterNeeds {
+            intercept_lseek: false,
+            has_identity,
+        };
+        let asked = |number: i64, arguments: [u64; 6], has_identity| {
+            is_notified(number as u32, &arguments, needs(has_identity))
+        };
+        let synchronous = libc::MS_SYNC as u64;
+        assert!(asked(libc::SYS_msync, [0, 0, synchronous, 0, 0, 0], false));
+        assert!(!asked(libc::SYS_msync, [0, 0, 1, 0, 0, 0], false));
+        assert!(asked(libc::SYS_sendto, [3, 0, 0, 0, 9, 110], false));
+        assert!(!asked(libc::SYS_sendto, [3, 0, 0, 0, 0, 0], false));
+        assert!(asked(libc::SYS_getuid, [0; 6], true));
+        assert!(!asked(libc::SYS_getuid, [0; 6], false));
+        assert!(asked(libc::SYS_stat, [0; 6], false));
+        assert!(!asked(libc::SYS_read, [0; 6], false));
     }
 
     #[test]

@@ -136,9 +136,7 @@ impl WrittenFile {
     fn note_moved(&self, state: &mut State, offset: u64) -> Result<(), Errno> {
         let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
         let first = chunks::chunk_of(offset);
-        for index in first..state.chunks() {
-            state.set_chunk(index, ZEROS);
-        }
+        state.clear_chunks_from(first);
         for_each_data(&self.file(), size, &mut Vec::new(), |start, bytes| {
             for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
                 if index >= first && !chunks::is_zero(chunk) {

@@ -2,11 +2,12 @@
 //!
 //! No kernel interface tells an unprivileged process which pages of another process's file changed (a write(2) moves
 //! the time of the file but not where, a store through a mapping not even that), so a write-back reads the backing
-//! file at the speed of memory and hands on only the chunks whose hash differs. One gigabyte has 128 KiB of hashes.
+//! file at the speed of memory and hands on only the chunks whose hash differs. One gigabyte of data has 128 KiB of hashes.
 //!
 //! The hash is a folded multiplication of two words at a time, on four lanes, keyed at random per process: programs
 //! cannot prepare two contents that it takes for one. No locks.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::OnceLock;
@@ -18,58 +19,122 @@ pub(super) const ZEROS: u64 = 0;
 /// Differs from every hash: the chunk has to be written.
 pub(super) const UNKNOWN: u64 = 1;
 
-/// The hashes of a file's chunks.
+/// Entries of a page of the table; it stands for 16 MiB of the file.
+const PAGE_ENTRIES: u64 = 256;
+
+/// Which blocks of a chunk may hold something else than zeros at the module, the first in the lowest bit.
+pub(super) type BlockMask = u16;
+/// Bytes of a block: smaller holes are not kept.
+pub(super) const BLOCK_BYTES: usize = CHUNK_BYTES / BlockMask::BITS as usize;
+
+#[derive(Debug)]
+struct Page {
+    hashes: [u64; PAGE_ENTRIES as usize],
+    blocks: [BlockMask; PAGE_ENTRIES as usize],
+}
+
+impl Page {
+    fn empty() -> Box<Page> {
+        Box::new(Page {
+            hashes: [ZEROS; PAGE_ENTRIES as usize],
+            blocks: [0; PAGE_ENTRIES as usize],
+        })
+    }
+}
+
+/// The hashes of a file's chunks. Takes memory only where there is data: files may be sparse, and terabytes long.
 #[derive(Debug, Default)]
 pub(super) struct ChunkTable {
-    hashes: Vec<u64>,
+    pages: BTreeMap<u64, Box<Page>>,
 }
 
 impl ChunkTable {
     /// The hash of a chunk; beyond the end there are zeros.
     pub(super) fn get(&self, index: u64) -> u64 {
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| self.hashes.get(index).copied())
-            .unwrap_or(ZEROS)
+        self.entry(index).0
     }
 
-    /// Records that the module has this chunk.
+    /// Hash and blocks of a chunk.
+    pub(super) fn entry(&self, index: u64) -> (u64, BlockMask) {
+        self.pages
+            .get(&(index / PAGE_ENTRIES))
+            .and_then(|page| {
+                let place = place_of(index);
+                Some((*page.hashes.get(place)?, *page.blocks.get(place)?))
+            })
+            .unwrap_or((ZEROS, 0))
+    }
+
+    /// Records that the module has this chunk, perhaps without holes.
     pub(super) fn set(&mut self, index: u64, hash: u64) {
-        let Ok(index) = usize::try_from(index) else {
-            return;
+        let blocks = match hash {
+            ZEROS => 0,
+            _ => BlockMask::MAX,
         };
-        if index >= self.hashes.len() {
-            if hash == ZEROS {
-                return;
-            }
-            self.hashes.resize(index + 1, ZEROS);
-        }
-        if let Some(entry) = self.hashes.get_mut(index) {
-            *entry = hash;
+        self.set_entry(index, hash, blocks);
+    }
+
+    /// Records that the module has this chunk, with zeros in all but these blocks.
+    pub(super) fn set_entry(&mut self, index: u64, hash: u64, blocks: BlockMask) {
+        let number = index / PAGE_ENTRIES;
+        let page = match hash {
+            ZEROS => self.pages.get_mut(&number),
+            _ => Some(self.pages.entry(number).or_insert_with(Page::empty)),
+        };
+        let place = place_of(index);
+        if let Some(page) = page
+            && let (Some(kept_hash), Some(kept_blocks)) =
+                (page.hashes.get_mut(place), page.blocks.get_mut(place))
+        {
+            *kept_hash = hash;
+            *kept_blocks = blocks;
         }
     }
 
-    /// Number of chunks up to the last one that is not known to be zeros.
-    pub(super) fn len(&self) -> u64 {
-        self.hashes.len() as u64
+    /// The first chunk from `from` on and before `to` that is not known to be zeros.
+    pub(super) fn next_data(&self, from: u64, to: u64) -> Option<u64> {
+        if from >= to {
+            return None;
+        }
+        self.pages
+            .range(from / PAGE_ENTRIES..)
+            .flat_map(|(number, page)| (number * PAGE_ENTRIES..).zip(page.hashes.iter()))
+            .find(|(index, hash)| *index >= from && **hash != ZEROS)
+            .map(|(index, _)| index)
+            .filter(|index| *index < to)
+    }
+
+    /// The module has zeros from this chunk on.
+    pub(super) fn clear_from(&mut self, index: u64) {
+        let kept = place_of(index);
+        let mut gone = self.pages.split_off(&(index / PAGE_ENTRIES));
+        if kept > 0
+            && let Some(mut page) = gone.remove(&(index / PAGE_ENTRIES))
+        {
+            page.hashes
+                .iter_mut()
+                .skip(kept)
+                .for_each(|hash| *hash = ZEROS);
+            page.blocks.iter_mut().skip(kept).for_each(|mask| *mask = 0);
+            self.pages.insert(index / PAGE_ENTRIES, page);
+        }
     }
 
     /// The module's file was cut to (or grown to) this size.
     pub(super) fn resize(&mut self, size: u64) {
         let whole = size / CHUNK_BYTES as u64;
         let is_partial = !size.is_multiple_of(CHUNK_BYTES as u64);
-        let kept = usize::try_from(whole + u64::from(is_partial)).unwrap_or(usize::MAX);
-        let grows = kept > self.hashes.len();
-        self.hashes.truncate(kept);
+        self.clear_from(whole + u64::from(is_partial));
         // What is left of the last chunk has another length, and so another hash.
-        if !grows
-            && is_partial
-            && let Some(last) = self.hashes.last_mut()
-            && *last != ZEROS
-        {
-            *last = UNKNOWN;
+        if is_partial && self.get(whole) != ZEROS {
+            self.set(whole, UNKNOWN);
         }
     }
+}
+
+/// Where in its page a chunk is.
+fn place_of(index: u64) -> usize {
+    (index % PAGE_ENTRIES) as usize
 }
 
 /// The number of the chunk that a byte lies in.
@@ -107,6 +172,16 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
     );
     // The two numbers below have meanings of their own.
     mixed.max(2)
+}
+
+/// The blocks of a chunk that are not all zeros.
+pub(super) fn blocks(chunk: &[u8]) -> BlockMask {
+    chunk
+        .chunks(BLOCK_BYTES)
+        .take(BlockMask::BITS as usize)
+        .enumerate()
+        .filter(|(_, block)| !is_zero(block))
+        .fold(0, |mask, (place, _)| mask | 1 << place)
 }
 
 /// Nothing but zeros?
@@ -170,6 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn blocks_without_data_are_told() {
+        let mut chunk = vec![0; CHUNK_BYTES - 1];
+        assert_eq!(blocks(&chunk), 0);
+        chunk[BLOCK_BYTES] = 1;
+        *chunk.last_mut().unwrap() = 1;
+        assert_eq!(blocks(&chunk), 1 << 1 | 1 << 15);
+        let mut table = ChunkTable::default();
+        table.set_entry(9, hash(&chunk), blocks(&chunk));
+        assert_eq!(table.entry(9).1, 1 << 1 | 1 << 15);
+        table.resize(9 * CHUNK_BYTES as u64 + 1);
+        assert_eq!(table.entry(9), (UNKNOWN, BlockMask::MAX));
+        table.set(9, ZEROS);
+        assert_eq!(table.entry(9), (ZEROS, 0));
+    }
+
+    #[test]
     fn cutting_a_file_forgets_the_chunk_that_was_cut() {
         let mut table = ChunkTable::default();
         for index in 0..4 {
@@ -181,10 +272,33 @@ mod tests {
             (101, UNKNOWN, ZEROS)
         );
         table.resize(2 * CHUNK_BYTES as u64);
-        assert_eq!((table.get(1), table.len()), (101, 2));
+        assert_eq!((table.get(1), table.next_data(2, 9)), (101, None));
         table.resize(9 * CHUNK_BYTES as u64 + 1);
-        assert_eq!((table.get(1), table.get(9), table.len()), (101, ZEROS, 2));
-        table.set(1 << 40, ZEROS);
-        assert_eq!(table.len(), 2);
+        assert_eq!((table.get(1), table.get(9)), (101, ZEROS));
+    }
+
+    #[test]
+    fn holes_of_terabytes_take_no_memory_and_no_time() {
+        let far = 1 << 40;
+        let mut table = ChunkTable::default();
+        table.set(far, ZEROS);
+        assert!(table.pages.is_empty());
+        for index in [3, 255, 256, far] {
+            table.set(index, 7 + index);
+        }
+        assert_eq!(table.pages.len(), 3);
+        let mut found = Vec::new();
+        let mut next = 0;
+        while let Some(index) = table.next_data(next, far) {
+            found.push(index);
+            next = index + 1;
+        }
+        assert_eq!(found, [3, 255, 256]);
+        assert_eq!(table.next_data(257, far + 1), Some(far));
+        table.clear_from(256);
+        assert_eq!((table.get(255), table.get(256)), (262, ZEROS));
+        assert_eq!(table.next_data(256, u64::MAX), None);
+        table.clear_from(4);
+        assert_eq!((table.get(3), table.get(255)), (10, ZEROS));
     }
 }

@@ -280,6 +280,7 @@ impl PageCache {
             gone.map(|(_, file)| file).collect()
         };
         for written in abandoned {
+            written.abandon();
             if let Some(Some(watcher)) = self.watcher.get() {
                 watcher.remove(written.key);
             }

@@ -20,15 +20,13 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::{SeekFrom, Stat, fstat, seek};
 use rustix::io::{Errno, pread};
 
-use super::chunks::{self, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::chunks::{self, BLOCK_BYTES, BlockMask, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
 use super::relocation::Growth;
 use super::{FileKey, Stamp};
 use crate::attributes::{Attributes, Timestamp};
 
 /// Bytes read from the backing file at once; a multiple of the chunk.
 const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
-/// Blocks of zeros of this size are not written where the module has zeros.
-const BLOCK_BYTES: usize = 4096;
 /// A time of change this close to the moment of looking does not prove that nothing changed since: times have the
 /// grain of a clock tick.
 const CLOCK_GRAIN: Duration = Duration::from_millis(50);
@@ -232,9 +230,9 @@ impl State {
         self.seen = None;
     }
 
-    /// Number of chunks up to the last one that is not known to be zeros.
-    pub(super) fn chunks(&self) -> u64 {
-        self.table.len()
+    /// The module has zeros from this chunk on.
+    pub(super) fn clear_chunks_from(&mut self, index: u64) {
+        self.table.clear_from(index);
     }
 
     /// The module has this time.
@@ -264,6 +262,8 @@ pub(crate) struct WrittenFile {
     mode_set_at: Mutex<Timestamp>,
     /// When it grew last, as far as somebody looked.
     pub(super) growth: Growth,
+    /// Nothing is written to the module any more.
+    is_abandoned: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -283,7 +283,7 @@ impl WrittenFile {
         let mut buffer = Vec::new();
         for_each_data(&descriptor, seen.size, &mut buffer, |offset, bytes| {
             for (index, chunk) in (chunks::chunk_of(offset)..).zip(bytes.chunks(CHUNK_BYTES)) {
-                table.set(index, chunks::hash(chunk));
+                table.set_entry(index, chunks::hash(chunk), chunks::blocks(chunk));
             }
             Ok(())
         })?;
@@ -297,6 +297,7 @@ impl WrittenFile {
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
             growth: Growth::default(),
+            is_abandoned: AtomicBool::new(false),
             state: Mutex::new(State {
                 table,
                 module_size: seen.size,
@@ -375,6 +376,15 @@ impl WrittenFile {
         Ok(())
     }
 
+    /// The module is to be let go: whoever is writing to it stops.
+    pub(super) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Release);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Acquire)
+    }
+
     /// How often it was opened for writing.
     pub(super) fn opens(&self) -> u64 {
         self.opens.load(Ordering::Acquire)
@@ -432,6 +442,9 @@ impl WrittenFile {
 
     /// The tick of the clock: reserves space for what was added, and writes what has waited long enough.
     pub(super) fn tick(&self, limit: Duration) {
+        if self.is_abandoned() {
+            return;
+        }
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
@@ -473,7 +486,7 @@ impl WrittenFile {
         if may_trust && self.looks_unchanged(state, &stat) {
             return Ok(());
         }
-        if !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink.has_name() {
             return Ok(());
         }
         let result = self.transfer(state, &stat);
@@ -504,6 +517,9 @@ impl WrittenFile {
         let mut buffer = Vec::new();
         let mut next = 0;
         for_each_data(&self.file(), before.size, &mut buffer, |offset, bytes| {
+            if self.is_abandoned() {
+                return Err(Errno::CANCELED);
+            }
             has_changed |= self.write_hole(state, next, offset, before.size)?;
             has_changed |= self.write_changed(state, offset, bytes)?;
             next = offset + bytes.len() as u64;
@@ -547,11 +563,10 @@ impl WrittenFile {
     ) -> Result<bool, Errno> {
         static NOTHING: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
         let mut has_changed = false;
-        let last = end.div_ceil(CHUNK_BYTES as u64).min(state.table.len());
-        for index in start.div_ceil(CHUNK_BYTES as u64)..last {
-            if state.table.get(index) == ZEROS {
-                continue;
-            }
+        let mut next = start.div_ceil(CHUNK_BYTES as u64);
+        let end = end.div_ceil(CHUNK_BYTES as u64);
+        while let Some(index) = state.table.next_data(next, end) {
+            next = index + 1;
             let offset = index * CHUNK_BYTES as u64;
             let length = (size - offset).min(CHUNK_BYTES as u64) as usize;
             self.sink
@@ -565,7 +580,7 @@ impl WrittenFile {
 
     /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
     fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
-        let mut written: Vec<(u64, u64)> = Vec::new();
+        let mut written: Vec<(u64, u64, BlockMask)> = Vec::new();
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         let mut add = |range: std::ops::Range<usize>| match runs.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
@@ -573,24 +588,22 @@ impl WrittenFile {
         };
         let mut position = 0;
         for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
-            let (hash, known) = (chunks::hash(chunk), state.table.get(index));
+            let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
             if hash != known {
-                written.push((index, hash));
-                if known == ZEROS {
-                    let mut place = position;
-                    for block in chunk.chunks(BLOCK_BYTES) {
-                        if !chunks::is_zero(block) {
-                            add(place..place + block.len());
-                        }
-                        place += block.len();
+                let blocks = chunks::blocks(chunk);
+                written.push((index, hash, blocks));
+                // Zeros that the module has already are left out: they may be a hole.
+                let mut place = position;
+                for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
+                    if (blocks | held) >> number & 1 == 1 {
+                        add(place..place + block.len());
                     }
-                } else {
-                    add(position..position + chunk.len());
+                    place += block.len();
                 }
             }
             position += chunk.len();
         }
-        for (index, _) in &written {
+        for (index, ..) in &written {
             state.table.set(*index, UNKNOWN);
         }
         for run in runs {
@@ -600,8 +613,8 @@ impl WrittenFile {
                 .write(offset, bytes.get(run).unwrap_or_default())?;
             state.module_size = state.module_size.max(end);
         }
-        for (index, hash) in &written {
-            state.table.set(*index, *hash);
+        for (index, hash, blocks) in &written {
+            state.table.set_entry(*index, *hash, *blocks);
         }
         Ok(!written.is_empty())
     }

@@ -53,6 +53,13 @@ fn wait_until_clean(mounted: &Mounted) {
     wait_for("the end of writing", || !mounted.cache.has_written_files());
 }
 
+/// Waits until the module has its files back: the thread that wrote one back lets go of it last.
+fn wait_until_released(mounted: &Mounted) {
+    wait_for("the last release", || {
+        mounted.shared.open_handles.load(Ordering::Relaxed) == 0
+    });
+}
+
 fn reporter(descriptor: i32) -> Reporter {
     Reporter {
         process: 1,
@@ -92,9 +99,7 @@ fn what_was_written_reaches_the_module_when_the_file_is_closed() {
     drop((file, reader));
     wait_until_clean(&mounted);
     assert!(mounted.shared.contents(number) == bytes);
-    wait_for("the module's release", || {
-        mounted.shared.open_handles.load(Ordering::Relaxed) == 0
-    });
+    wait_until_released(&mounted);
     // It is cached: nothing is read from the module.
     let reads = mounted.shared.reads.load(Ordering::Relaxed);
     read.clear();
@@ -403,11 +408,13 @@ fn a_removed_file_is_not_written_and_goes_with_its_last_user() {
     assert_eq!(bytes, b"new contents");
     drop(file);
     wait_until_clean(&mounted);
-    assert_eq!(mounted.cache.descriptors(), 0);
+    wait_for("the end of the contents", || {
+        mounted.cache.descriptors() == 0
+    });
     drop(dentry);
     assert_eq!(mounted.shared.writes.load(Ordering::Relaxed), 0);
     assert_eq!(mounted.shared.contents(number), b"old");
-    assert_eq!(mounted.shared.open_handles.load(Ordering::Relaxed), 0);
+    wait_until_released(&mounted);
 }
 
 #[test]
@@ -580,4 +587,34 @@ fn backing_files_are_told_of_before_they_go() {
     assert!(gone.lock().is_empty());
     mounted.cache.shrink();
     assert_eq!(*gone.lock(), [identity]);
+}
+
+#[test]
+fn a_small_change_keeps_the_holes_around_it() {
+    let mounted = mount();
+    let number = mounted.file("file", b"");
+    let file = open(&mounted, "file", RDWR);
+    file.write_all_at(b"data", 8192).unwrap();
+    assert_eq!(fsync(&mounted, "file", &file, 1), Ok(true));
+    let before = mounted.shared.bytes_written.load(Ordering::Relaxed);
+    file.write_all_at(b"DATA", 8192).unwrap();
+    file.write_all_at(b"more", 40_000).unwrap();
+    assert_eq!(fsync(&mounted, "file", &file, 1), Ok(true));
+    let bytes = mounted.shared.bytes_written.load(Ordering::Relaxed) - before;
+    // Two blocks of the chunk, the second up to the end of the file.
+    assert_eq!(bytes, 4096 + (40_004 - 36_864));
+    let contents = mounted.shared.contents(number);
+    assert_eq!(contents.len(), 40_004);
+    assert_eq!(
+        (&contents[8192..8196], &contents[40_000..]),
+        (&b"DATA"[..], &b"more"[..])
+    );
+    // Zeros over data are data.
+    file.write_all_at(&[0; 4], 8192).unwrap();
+    assert_eq!(fsync(&mounted, "file", &file, 1), Ok(true));
+    assert!(
+        mounted.shared.contents(number)[..40_000]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
 }
