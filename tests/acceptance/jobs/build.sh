@@ -48,7 +48,7 @@ build() {
 build "$@" >&2
 build "$@" | grep -c Compiling || true
 echo '// changed' >>fuse-compat/src/lib.rs
-build "$@" | grep Compiling | sed 's/ (.*//'
+build "$@" | grep Compiling | sed 's/ (.*//' | sort
 END_CARGO
 fresh cargo 1500M
 inside cargo -- sh "$WORK/cargo.script" "$point" "$CHECKOUT" "$FIXTURES" $package >"$WORK/cargo.view" 2>"$WORK/cargo.view.log"

@@ -93,7 +93,7 @@ impl WrittenFile {
         state.resized_to(now.size);
         let followed = follow(writable, wanted, is_in_memory);
         if wanted.moves() {
-            self.note_moved(&mut state, wanted.offset)?;
+            self.note_moved(&mut state, wanted)?;
         }
         if !wanted.zeroes() {
             state.reserved(wanted.offset, wanted.end());
@@ -105,6 +105,8 @@ impl WrittenFile {
     /// The module has zeros in a range now. The backing file still has what was there.
     fn note_zeroed(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
         let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
+        // It may have been cut since the module had everything.
+        let size = size.max(state.module_size());
         let end = wanted.end().min(size);
         let mut start = wanted.offset / CHUNK_BYTES as u64 * CHUNK_BYTES as u64;
         while start < end {
@@ -132,11 +134,25 @@ impl WrittenFile {
         Ok(())
     }
 
-    /// Content from `offset` on has moved, on both sides: all that is not zeros is compared no more, but written.
-    fn note_moved(&self, state: &mut State, offset: u64) -> Result<(), Errno> {
+    /// Content from the offset on has moved, on both sides: all that is not zeros is compared no more, but written. That
+    /// is what the module had, where it is now, and what the backing file has.
+    fn note_moved(&self, state: &mut State, wanted: Allocation) -> Result<(), Errno> {
         let size = u64::try_from(fstat(&*self.file())?.st_size).unwrap_or(0);
-        let first = chunks::chunk_of(offset);
-        state.clear_chunks_from(first);
+        let first = chunks::chunk_of(wanted.offset);
+        let chunk = CHUNK_BYTES as u64;
+        let is_down = wanted.has(libc::FALLOC_FL_COLLAPSE_RANGE);
+        for index in state.take_chunks_from(first) {
+            let ends = [index * chunk, index * chunk + chunk - 1];
+            let moved = ends.map(|place| match is_down {
+                true => place.saturating_sub(wanted.length),
+                false => place.saturating_add(wanted.length),
+            });
+            for place in [ends[0], moved[0], moved[1]] {
+                if chunks::chunk_of(place) >= first {
+                    state.set_chunk(chunks::chunk_of(place), UNKNOWN);
+                }
+            }
+        }
         for_each_data(&self.file(), size, &mut Vec::new(), |start, bytes| {
             for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
                 if index >= first && !chunks::is_zero(chunk) {

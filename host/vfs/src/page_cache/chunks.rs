@@ -184,6 +184,15 @@ pub(super) fn blocks(chunk: &[u8]) -> BlockMask {
         .fold(0, |mask, (place, _)| mask | 1 << place)
 }
 
+/// The blocks that the first `length` bytes of a chunk lie in.
+pub(super) fn blocks_within(length: usize) -> BlockMask {
+    let count = length.div_ceil(BLOCK_BYTES) as u32;
+    match BlockMask::MAX.checked_shl(count) {
+        Some(rest) => !rest,
+        None => BlockMask::MAX,
+    }
+}
+
 /// Nothing but zeros?
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
     let mut blocks = bytes.chunks_exact(64);
@@ -251,6 +260,10 @@ mod tests {
         chunk[BLOCK_BYTES] = 1;
         *chunk.last_mut().unwrap() = 1;
         assert_eq!(blocks(&chunk), 1 << 1 | 1 << 15);
+        assert_eq!(blocks_within(0), 0);
+        assert_eq!(blocks_within(BLOCK_BYTES + 1), 0b11);
+        assert_eq!(blocks_within(CHUNK_BYTES - 1), BlockMask::MAX);
+        assert_eq!(blocks_within(CHUNK_BYTES), BlockMask::MAX);
         let mut table = ChunkTable::default();
         table.set_entry(9, hash(&chunk), blocks(&chunk));
         assert_eq!(table.entry(9).1, 1 << 1 | 1 << 15);

@@ -230,9 +230,21 @@ impl State {
         self.seen = None;
     }
 
-    /// The module has zeros from this chunk on.
-    pub(super) fn clear_chunks_from(&mut self, index: u64) {
-        self.table.clear_from(index);
+    /// Forgets all chunks from this one on; answers which were not known to be zeros.
+    pub(super) fn take_chunks_from(&mut self, first: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut next = first;
+        while let Some(index) = self.table.next_data(next, u64::MAX) {
+            found.push(index);
+            next = index + 1;
+        }
+        self.table.clear_from(first);
+        found
+    }
+
+    /// Bytes that the module's file is known to have.
+    pub(super) fn module_size(&self) -> u64 {
+        self.module_size
     }
 
     /// The module has this time.
@@ -591,7 +603,13 @@ impl WrittenFile {
             let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
             if hash != known {
                 let blocks = chunks::blocks(chunk);
-                written.push((index, hash, blocks));
+                let end = start + (position + chunk.len()) as u64;
+                // Of a file that was cut meanwhile the module still has what lay behind.
+                let behind = match end < state.module_size {
+                    true => held & !chunks::blocks_within(chunk.len()),
+                    false => 0,
+                };
+                written.push((index, hash, blocks | behind));
                 // Zeros that the module has already are left out: they may be a hole.
                 let mut place = position;
                 for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
@@ -714,3 +732,6 @@ fn read_full(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Er
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests;
