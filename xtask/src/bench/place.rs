@@ -115,6 +115,8 @@ impl Place {
             "cd \"$F/bench/tree\" && find . -name .git -prune -o -type f -print | LC_ALL=C sort | head -n 2000 >\"$W/files\" && \
              tar -cf \"$W/files.tar\" -T \"$W/files\"",
         )?;
+        // Blocks of zeros would not be written to an image.
+        self.shell("head -c 512M /dev/zero | tr '\\0' x >content")?;
         self.shell(
             "PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -E root_owner=$(id -u):$(id -g) empty.img 6G",
         )

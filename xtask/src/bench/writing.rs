@@ -152,7 +152,7 @@ pub fn all(place: &Place) -> Vec<Job> {
         job!(
             "sequential write of 512 MiB with fsync",
             LARGE_FILE,
-            "$W/micro run 1 dd if=/dev/zero of=f bs=1M count=512 conv=fsync status=none",
+            "$W/micro run 1 dd if=$W/content of=f bs=1M count=512 conv=fsync status=none",
             place
         ),
         job!(

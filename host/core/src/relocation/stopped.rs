@@ -127,6 +127,10 @@ impl Stopped {
         }
         tracee.set_registers(&resumed(original))?;
         tracee.set_signal_mask(mask)?;
+        if let Err(Stop::Signal(signal)) = called {
+            // SIGSTOP, which cannot be blocked.
+            thread.stopped = Some(signal);
+        }
         match (called, served) {
             (Ok(()), Some(result)) => result,
             _ => Err(Errno::BUSY),

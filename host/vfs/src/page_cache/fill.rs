@@ -54,6 +54,9 @@ pub(crate) trait ContentSource {
 /// # Errors
 /// Those of the source and of writing.
 pub(super) fn copy(file: &OwnedFd, source: &dyn ContentSource, size: u64) -> Result<(), Errno> {
+    if size == 0 {
+        return Ok(());
+    }
     ftruncate(file, size)?;
     let mut offset = 0;
     while offset < size {

@@ -526,8 +526,9 @@ impl WrittenFile {
             self.sink.set_size(before.size)?;
             state.resized(before.size);
         }
-        if before.size > state.reserved_to {
-            // Whether there is room, the writes will tell; here it keeps them together.
+        let news = before.size.saturating_sub(state.reserved_to);
+        if news > BUFFER_BYTES as u64 {
+            // Whether there is room, the writes will tell; here it keeps them together, where they are several.
             let _ = self.reserve(state, before.size);
         }
         let mut buffer = Vec::new();
@@ -546,6 +547,7 @@ impl WrittenFile {
             self.sink.set_size(before.size)?;
             state.module_size = before.size;
         }
+        state.reserved_to = state.reserved_to.max(before.size);
         let mut modified = before.modified;
         if has_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.

@@ -49,6 +49,20 @@ fn outgrown(mounted: &Mounted) -> Outgrown {
     }
 }
 
+/// Moves the file. A test that forks meanwhile has it open for a moment, so it is tried again.
+fn move_away(mounted: &Mounted, file: File) -> File {
+    let mut holders = Files(vec![file]);
+    loop {
+        let what = outgrown(mounted);
+        assert_eq!(what.identity, Identity::of(&holders.0[0]).unwrap());
+        match mounted.cache.move_to_spool(&what, &mut holders) {
+            Ok(()) => return holders.0.pop().unwrap(),
+            Err(error) => assert_eq!(error, Errno::BUSY),
+        }
+        mounted.cache.postpone_move(&what);
+    }
+}
+
 /// Files that stand for descriptors of other processes.
 struct Files(Vec<File>);
 
@@ -80,12 +94,9 @@ fn a_file_that_grows_leaves_memory_and_nobody_notices() {
     assert!(is_in_memory(&file));
     let all = bytes(5 * MIB);
     file.write_all(&all[..3 * MIB]).unwrap();
-    let what = outgrown(&mounted);
-    assert_eq!(what.identity, Identity::of(&file).unwrap());
+    outgrown(&mounted);
     assert!(mounted.cache.used_bytes() >= 3 * MIB as u64);
-    let mut holders = Files(vec![file]);
-    mounted.cache.move_to_spool(&what, &mut holders).unwrap();
-    let mut file = holders.0.pop().unwrap();
+    let mut file = move_away(&mounted, file);
     assert!(!is_in_memory(&file));
     assert_eq!(mounted.cache.used_bytes(), 0);
     file.write_all(&all[3 * MIB..]).unwrap();
@@ -126,16 +137,7 @@ fn a_file_that_somebody_unknown_has_open_stays() {
     assert!(seen == all, "still the same file");
     drop(unknown);
     // It is tried again, later.
-    let mut holders = Files(vec![file]);
-    loop {
-        let what = outgrown(&mounted);
-        match mounted.cache.move_to_spool(&what, &mut holders) {
-            // It is being written back.
-            Err(Errno::BUSY) => mounted.cache.postpone_move(&what),
-            result => break result.unwrap(),
-        }
-    }
-    drop(holders);
+    drop(move_away(&mounted, file));
     assert_eq!(mounted.cache.write_back_all(), []);
     let number = mounted.shared.number("file").unwrap();
     assert!(mounted.shared.contents(number) == all);
