@@ -65,6 +65,14 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
+/// What is in the runtime directory, but for the measurement that is kept for the next view.
+fn sockets(s: &Setup) -> Vec<std::ffi::OsString> {
+    fs::read_dir(s.path("run/view"))
+        .map(|entries| entries.flatten().map(|entry| entry.file_name()).collect())
+        .map(|names: Vec<_>| names.into_iter().filter(|name| name != "wake-up").collect())
+        .unwrap_or_default()
+}
+
 fn signals(s: &Setup) -> Result<(), String> {
     for signal in [
         Signal::TERM,
@@ -161,9 +169,7 @@ fn last_process(s: &Setup) -> Result<(), String> {
         !is_alive(supervisor)
     })?;
     ensure_eq!(s.views()?.len(), 0, "no view is listed");
-    let left: Vec<_> = fs::read_dir(s.path("run/view"))
-        .map(|d| d.flatten().map(|e| e.file_name()).collect())
-        .unwrap_or_default();
+    let left = sockets(s);
     ensure!(left.is_empty(), "the socket is gone: {left:?}");
     Ok(())
 }
@@ -245,9 +251,7 @@ fn leftovers(s: &Setup) -> Result<(), String> {
         Duration::from_secs(5),
         || mine().iter().all(|n| before.contains(n)),
     )?;
-    let left: Vec<_> = fs::read_dir(s.path("run/view"))
-        .map(|d| d.flatten().map(|e| e.file_name()).collect())
-        .unwrap_or_default();
+    let left = sockets(s);
     ensure!(left.is_empty(), "sockets: {left:?}");
     Ok(())
 }
