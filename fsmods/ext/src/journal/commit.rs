@@ -358,14 +358,19 @@ impl Writer {
             let detail = "the transaction does not fit in the log";
             return Err(Error::Unreadable(Problem::new(Place::Journal, detail)));
         }
-        let (list, sum) = self.layout(transaction);
+        let (mut list, sum) = self.layout(transaction);
+        let end = list.iter().fold(self.head, |number, _| self.next(number));
+        // The commit block's place is emptied first: all that the block has is in its first sector, and if only that
+        // is written e2fsck(8) must not find old bytes behind it, which would make its checksum wrong.
+        let empty = vec![0u8; self.bytes.len()].into_boxed_slice();
+        list.push(Arc::new(Block::new(empty)));
         let after = self.append(blocks, self.head, &list)?;
         blocks.flush()?;
         let commit = self.commit_block(sum);
-        blocks.write_raw(self.place(after)?, 0, &commit)?;
+        blocks.write_raw(self.place(end)?, 0, &commit)?;
         blocks.flush()?;
         self.used = self.used.saturating_add(self.needed(transaction));
-        self.head = self.next(after);
+        self.head = after;
         self.sequence = self.sequence.wrapping_add(1);
         Ok(())
     }
