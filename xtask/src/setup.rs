@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what the tests need from Debian and from crates.io, installed only when missing.
+//! `cargo xtask setup`: what the tests need from Debian and from the crates registry, installed only when missing.
 
 use std::path::Path;
 use std::time::Duration;

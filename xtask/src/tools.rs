@@ -1,4 +1,4 @@
-//! Test programs from crates.io, built once into the build directory.
+//! Test programs from the crates registry, built once into the build directory.
 
 use std::path::PathBuf;
 
