@@ -10,23 +10,28 @@
 //!
 //! Locks: `state` is held while the module works. It is taken after `CachedFile::content`, never before.
 
-use std::collections::HashMap;
+mod data;
+mod errors;
+mod transfer;
+
+pub(super) use data::for_each_data;
+pub use errors::Reporter;
+
+use errors::Errors;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use rustix::fs::{SeekFrom, Stat, fstat, seek};
-use rustix::io::{Errno, pread};
+use rustix::fs::{Stat, fstat};
+use rustix::io::Errno;
 
-use super::chunks::{self, BLOCK_BYTES, BlockMask, CHUNK_BYTES, ChunkTable, UNKNOWN, ZEROS};
+use super::chunks::{self, CHUNK_BYTES, ChunkTable};
 use super::relocation::Growth;
 use super::{FileKey, Stamp};
 use crate::attributes::{Attributes, Timestamp};
 
-/// Bytes read from the backing file at once; a multiple of the chunk.
-const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
 /// A time of change this close to the moment of looking does not prove that nothing changed since: times have the
 /// grain of a clock tick.
 const CLOCK_GRAIN: Duration = Duration::from_millis(50);
@@ -88,16 +93,6 @@ pub(crate) trait ContentSink: Send + Sync {
     fn settled(&self) -> Option<Stamp>;
 }
 
-/// Which descriptor of which process asks for errors. Stands for the open file description, which has no name that
-/// the kernel would tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Reporter {
-    /// Process id (not of the thread).
-    pub process: u32,
-    /// Number of the descriptor.
-    pub descriptor: i32,
-}
-
 /// How closely a write-back looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -105,50 +100,6 @@ pub(crate) enum Look {
     Quick,
     /// Compares the contents.
     Thorough,
-}
-
-/// The errors of a file, as Linux's `errseq_t`: each descriptor is told once.
-#[derive(Debug, Default)]
-struct Errors {
-    /// The last error and its number; the first has number 1.
-    last: Option<(u64, Errno)>,
-    is_seen: bool,
-    has_recovered: bool,
-    /// How often the file had been opened for writing when it happened.
-    opens: u64,
-    told: HashMap<Reporter, u64>,
-}
-
-impl Errors {
-    fn note(&mut self, error: Errno, opens: u64) {
-        // The same trouble once more is no news until it was over.
-        let is_known = !self.has_recovered && self.last.is_some_and(|(_, last)| last == error);
-        if !is_known {
-            let number = self.last.map_or(0, |(number, _)| number) + 1;
-            self.last = Some((number, error));
-            self.is_seen = false;
-            self.opens = opens;
-        }
-        self.has_recovered = false;
-    }
-
-    fn take(&mut self, reporter: Reporter, opens: u64) -> Option<Errno> {
-        /// More are forgotten: some may be told twice.
-        const MOST: usize = 4096;
-        let (number, error) = self.last?;
-        if self.told.len() >= MOST {
-            self.told.clear();
-        }
-        let is_news = match self.told.insert(reporter, number) {
-            Some(told) => told != number,
-            // Of a descriptor that was perhaps opened later: only what nobody has heard of, or what still holds.
-            None => opens == self.opens || !self.is_seen || !self.has_recovered,
-        };
-        if is_news {
-            self.is_seen = true;
-        }
-        is_news.then_some(error)
-    }
 }
 
 /// The backing file as it was when it was last read.
@@ -516,142 +467,6 @@ impl WrittenFile {
         state.cost = start.elapsed();
         result
     }
-
-    fn transfer(&self, state: &mut State, stat: &Stat) -> Result<(), Errno> {
-        let before = Seen::of(stat);
-        let looked_at = Timestamp::now();
-        state.seen = None;
-        let mut has_changed = before.size != state.module_size;
-        if before.size < state.module_size {
-            self.sink.set_size(before.size)?;
-            state.resized(before.size);
-        }
-        let news = before.size.saturating_sub(state.reserved_to);
-        if news > BUFFER_BYTES as u64 {
-            // Whether there is room, the writes will tell; here it keeps them together, where they are several.
-            let _ = self.reserve(state, before.size);
-        }
-        let mut buffer = Vec::new();
-        let mut next = 0;
-        for_each_data(&self.file(), before.size, &mut buffer, |offset, bytes| {
-            if self.is_abandoned() {
-                return Err(Errno::CANCELED);
-            }
-            has_changed |= self.write_hole(state, next, offset, before.size)?;
-            has_changed |= self.write_changed(state, offset, bytes)?;
-            next = offset + bytes.len() as u64;
-            Ok(())
-        })?;
-        has_changed |= self.write_hole(state, next, before.size, before.size)?;
-        if state.module_size < before.size {
-            self.sink.set_size(before.size)?;
-            state.module_size = before.size;
-        }
-        state.reserved_to = state.reserved_to.max(before.size);
-        let mut modified = before.modified;
-        if has_changed && modified == state.module_modified && state.time_set.is_none() {
-            // Changed through a mapping, which moves no time.
-            modified = looked_at;
-            set_times(&self.file(), modified)?;
-        }
-        if has_changed || modified != state.module_modified {
-            let drops_set_ids = before.modified != *self.mode_set_at.lock();
-            // A time that was set moved the backing file's own time of change a little later than the module's.
-            let changed = match state.time_set {
-                Some(changed) if modified == state.module_modified => changed,
-                _ => before.changed,
-            };
-            self.sink.set_times(modified, changed, drops_set_ids)?;
-            state.module_modified = modified;
-        }
-        state.time_set = None;
-        state.seen =
-            Some(before).filter(|seen| seen.is_proof(looked_at) && modified == seen.modified);
-        Ok(())
-    }
-
-    /// Between `start` and `end` (a chunk's start, or the end of the file) the backing file has a hole.
-    fn write_hole(
-        &self,
-        state: &mut State,
-        start: u64,
-        end: u64,
-        size: u64,
-    ) -> Result<bool, Errno> {
-        static NOTHING: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
-        let mut has_changed = false;
-        let mut next = start.div_ceil(CHUNK_BYTES as u64);
-        let end = end.div_ceil(CHUNK_BYTES as u64);
-        while let Some(index) = state.table.next_data(next, end) {
-            next = index + 1;
-            let offset = index * CHUNK_BYTES as u64;
-            let length = (size - offset).min(CHUNK_BYTES as u64) as usize;
-            self.sink
-                .write(offset, NOTHING.get(..length).unwrap_or_default())?;
-            state.table.set(index, ZEROS);
-            state.module_size = state.module_size.max(offset + length as u64);
-            has_changed = true;
-        }
-        Ok(has_changed)
-    }
-
-    /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
-    fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
-        let mut written: Vec<(u64, u64, BlockMask)> = Vec::new();
-        let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-        let mut add = |range: std::ops::Range<usize>| match runs.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => runs.push(range),
-        };
-        let mut position = 0;
-        for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
-            let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
-            if hash != known {
-                let blocks = chunks::blocks(chunk);
-                let end = start + (position + chunk.len()) as u64;
-                // Of a file that was cut meanwhile the module still has what lay behind.
-                let behind = match end < state.module_size {
-                    true => held & !chunks::blocks_within(chunk.len()),
-                    false => 0,
-                };
-                written.push((index, hash, blocks | behind));
-                // Zeros that the module has already are left out: they may be a hole.
-                let mut place = position;
-                for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
-                    if (blocks | held) >> number & 1 == 1 {
-                        add(place..place + block.len());
-                    }
-                    place += block.len();
-                }
-            }
-            position += chunk.len();
-        }
-        for (index, ..) in &written {
-            state.table.set(*index, UNKNOWN);
-        }
-        for run in runs {
-            let offset = start + run.start as u64;
-            let end = start + run.end as u64;
-            self.sink
-                .write(offset, bytes.get(run).unwrap_or_default())?;
-            state.module_size = state.module_size.max(end);
-        }
-        for (index, hash, blocks) in &written {
-            state.table.set_entry(*index, *hash, *blocks);
-        }
-        Ok(!written.is_empty())
-    }
-
-    /// Reserves space for the data behind what is reserved already.
-    fn reserve(&self, state: &mut State, size: u64) -> Result<(), Errno> {
-        let mut offset = state.reserved_to;
-        state.reserved_to = size;
-        while let Some((start, end)) = next_data(&self.file(), offset, size) {
-            self.sink.reserve(start, end - start)?;
-            offset = end;
-        }
-        Ok(())
-    }
 }
 
 impl std::fmt::Debug for WrittenFile {
@@ -676,66 +491,6 @@ pub(super) fn set_times(descriptor: &OwnedFd, modified: Timestamp) -> Result<(),
         },
     };
     rustix::fs::futimens(descriptor, &times)
-}
-
-/// The next data at or after `offset` and before `size`.
-fn next_data(file: &OwnedFd, offset: u64, size: u64) -> Option<(u64, u64)> {
-    if offset >= size {
-        return None;
-    }
-    let start = match seek(file, SeekFrom::Data(offset)) {
-        Ok(start) => start,
-        Err(Errno::NXIO) => return None,
-        Err(_) => return Some((offset, size)),
-    };
-    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
-    (start < end).then_some((start, end))
-}
-
-/// Reads all chunks of the first `size` bytes that have data, from whole chunk to whole chunk, in order.
-pub(super) fn for_each_data(
-    file: &OwnedFd,
-    size: u64,
-    buffer: &mut Vec<u8>,
-    mut take: impl FnMut(u64, &[u8]) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let chunk = CHUNK_BYTES as u64;
-    let mut offset = 0;
-    while let Some((start, end)) = next_data(file, offset, size) {
-        let mut at = (start / chunk * chunk).max(offset);
-        let end = end.div_ceil(chunk).saturating_mul(chunk).min(size);
-        while at < end {
-            let wanted = (end - at).min(BUFFER_BYTES as u64) as usize;
-            if buffer.len() < wanted {
-                buffer.resize(wanted, 0);
-            }
-            let space = buffer.get_mut(..wanted).unwrap_or_default();
-            let got = read_full(file, space, at)?;
-            let bytes = buffer.get(..got).unwrap_or_default();
-            if !bytes.is_empty() {
-                take(at, bytes)?;
-            }
-            if got < wanted {
-                return Ok(()); // cut meanwhile: the next look sees it
-            }
-            at += got as u64;
-        }
-        offset = end;
-    }
-    Ok(())
-}
-
-fn read_full(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match pread(file, rest, offset + done as u64) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::pwrite;
 
+use super::data::{BUFFER_BYTES, read_full};
 use super::*;
 
 /// A module's file in memory, and what happens during its next write.
