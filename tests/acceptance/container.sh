@@ -38,8 +38,7 @@ check 'unshare is refused' [ "$(grep -c 'unshare.*not permitted' "$WORK/inside")
 says 'a pid namespace' '^1$' "$WORK/inside"
 
 # The README's session, as it stands there, on the host and in the container; the script counts its own tests.
-mkdir -p "$WORK/home/.ssh" "$WORK/run"
-echo secret >"$WORK/home/.ssh/id"
+mkdir -p "$WORK/home" "$WORK/run"
 chown -R "$TEST_UID:$TEST_GID" "$WORK/home" "$WORK/run"
 echo 'on the host:'
 (cd "$CHECKOUT" && setpriv --reuid="$TEST_UID" --regid="$TEST_GID" --clear-groups --inh-caps=-all --bounding-set=-all \

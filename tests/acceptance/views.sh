@@ -107,6 +107,10 @@ sed 2q "$WORK/bind.out" >"$WORK/bind.head"
 same 'bind mounts' "$WORK/want" "$WORK/bind.head"
 says 'a read-only bind refuses' '^refused$' "$WORK/bind.out"
 check 'a bind writes through' grep -qx written "$WORK/source/new"
+says 'a hidden directory is empty' '^ *0$' "$WORK/bind.out"
+"$VIEW_BIN" run --hide "$WORK/no-such" -- true >"$WORK/hide.out" 2>&1
+check 'hiding what is not there: 125' [ $? = 125 ]
+says 'hiding what is not there is refused in one line' "^view: cannot hide $WORK/no-such: " "$WORK/hide.out"
 
 # Ends. tree NAME: the pids of the view's processes, found by a variable of their environment.
 tree() {

@@ -3,7 +3,7 @@
 //! Neighbours: `launch` (processes), `intercept` (calls), `mounting`, `control` and `handler` (the socket).
 
 use crate::control::modules::Modules;
-use crate::control::protocol::{LogLevel, Refusal, ViewSpec};
+use crate::control::protocol::{LogLevel, MountKind, MountSpec, Refusal, ViewSpec};
 use crate::control::{runtime, server};
 use crate::handler::{Handler, environment, filter_for};
 use crate::identity::ViewIdentity;
@@ -172,6 +172,16 @@ fn supervise(
     }
 }
 
+/// What a mount that was asked for would have done, in the words of its option.
+fn attempt(mount: &MountSpec) -> String {
+    let target = mount.target.display();
+    match mount.kind {
+        MountKind::Hide => format!("hide {target}"),
+        MountKind::ReadOnly => format!("make {target} read-only"),
+        _ => format!("mount {} on {target}", mount.source.display()),
+    }
+}
+
 fn serve(
     plan: &Plan,
     view: &Arc<View>,
@@ -180,11 +190,7 @@ fn serve(
 ) -> i32 {
     for mount in &plan.spec.mounts {
         if let Err(refusal) = mounting::mount(view, &view.namespace, mount) {
-            crate::say(&format!(
-                "cannot mount {} on {}: {refusal}",
-                mount.source.display(),
-                mount.target.display()
-            ));
+            crate::say(&format!("cannot {}: {refusal}", attempt(mount)));
             if let Some(hint) = &refusal.hint {
                 eprintln!("  hint: {hint}");
             }

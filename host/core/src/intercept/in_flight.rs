@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use view_sys::notify::Listener;
 
-/// How long a call waits for one of a dead caller: a module that is stuck must not hold everybody.
+/// How long a call of a dead caller is waited for, once: a module that is stuck must not hold everybody.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The calls of one listener that are taking effect.
@@ -34,12 +34,14 @@ impl InFlight {
 
     /// Its effects are done.
     pub fn end(&self, id: u64) {
-        let mut calls = self.calls.lock();
-        let before = calls.len();
-        calls.retain(|&known| known != id);
-        self.count.fetch_sub(before - calls.len(), Ordering::SeqCst);
-        drop(calls);
+        self.forget(&mut self.calls.lock(), |known| known == id);
         self.ended.notify_all();
+    }
+
+    fn forget(&self, calls: &mut Vec<u64>, is_meant: impl Fn(u64) -> bool) {
+        let before = calls.len();
+        calls.retain(|&id| !is_meant(id));
+        self.count.fetch_sub(before - calls.len(), Ordering::SeqCst);
     }
 
     /// Waits for the calls whose callers are gone.
@@ -56,7 +58,7 @@ impl InFlight {
         let deadline = Instant::now() + patience;
         while dead.iter().any(|id| calls.contains(id)) {
             if self.ended.wait_until(&mut calls, deadline).timed_out() {
-                return;
+                return self.forget(&mut calls, |id| dead.contains(&id));
             }
         }
     }
@@ -89,10 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn patience_ends() {
+    fn patience_ends_once() {
         let calls = InFlight::default();
         calls.begin(1);
-        calls.wait_while(|_| true, Duration::from_millis(10));
-        assert_eq!(*calls.calls.lock(), [1]);
+        calls.begin(2);
+        calls.wait_while(|id| id == 1, Duration::from_millis(10));
+        assert_eq!(*calls.calls.lock(), [2]);
+        calls.end(1);
+        assert_eq!(calls.count.load(Ordering::SeqCst), 1);
     }
 }

@@ -261,7 +261,7 @@ pub(super) fn kernel(spec: &MountSpec, options: &MountOptions) -> Result<Made, R
 
 /// What stands where something is hidden: an empty directory, or an empty file.
 pub(super) fn open_hidden(view: &View, covered: Option<&Place>) -> Result<Made, Refusal> {
-    let place = covered.ok_or_else(|| Refusal::new(libc::ENOENT, "there is nothing to hide"))?;
+    let place = covered.ok_or_else(|| Refusal::new(libc::ENOENT, "it does not exist"))?;
     let is_directory = place.kind().map_err(Refusal::from_errno)? == Kind::Directory;
     let mut made = open_tmpfs(view, &MountOptions::default())?;
     if !is_directory && let Root::Node(root) = &made.root {
