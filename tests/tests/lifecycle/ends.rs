@@ -76,11 +76,9 @@ fn sockets(s: &Setup) -> Vec<std::ffi::OsString> {
 /// Waits until process `pid` is dead. The kernel closes a process's descriptors before it shows it as dead, so an end of
 /// file on a pipe that `pid` held comes a moment earlier.
 fn ended(s: &Setup, who: &str, pid: i32) -> Result<(), String> {
-    s.wait_for(
-        &format!("the end of {who}"),
-        Duration::from_secs(2),
-        || !is_alive(pid),
-    )
+    s.wait_for(&format!("the end of {who}"), Duration::from_secs(2), || {
+        !is_alive(pid)
+    })
 }
 
 fn signals(s: &Setup) -> Result<(), String> {
@@ -250,11 +248,16 @@ fn leftovers(s: &Setup) -> Result<(), String> {
         ensure_eq!(done.code, 137, "{done:?}");
     }
     s.wait_for_no_view()?;
-    // Other tests run beside this one and come and go, so ask a few times.
+    // Other tests run beside this one and come and go; what stays all the time is left behind.
+    let mut left = mine();
     s.wait_for(
         "nothing of ours left in /dev/shm",
         Duration::from_secs(5),
-        || mine().iter().all(|n| before.contains(n)),
+        || {
+            let now = mine();
+            left.retain(|name| now.contains(name) && !before.contains(name));
+            left.is_empty()
+        },
     )?;
     let left = sockets(s);
     ensure!(left.is_empty(), "sockets: {left:?}");
