@@ -147,6 +147,8 @@ pub struct View {
     pub received: crate::syscall::signal::Received,
     /// Calls that stopped threads make to have descriptors replaced.
     pub exchanges: crate::relocation::Exchanges,
+    /// Who writes to a filesystem that is nearly full.
+    pub space: Arc<crate::space::Space>,
 }
 
 impl View {
@@ -193,6 +195,7 @@ impl View {
             undumpable: Mutex::new(HashSet::new()),
             received: crate::syscall::signal::Received::default(),
             exchanges: crate::relocation::Exchanges::default(),
+            space: Arc::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
         let (known, gone) = (own, view.gone.clone());

@@ -57,6 +57,19 @@ impl Tracee {
         })
     }
 
+    /// As [`Tracee::seize`], for a thread that is to run on: should the tracer end, it is let go.
+    ///
+    /// Errors: those of [`Tracee::seize`].
+    pub fn follow(tid: u32) -> Result<Self, Errno> {
+        let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
+        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC;
+        request(libc::PTRACE_SEIZE, tid, 0, options as usize)?;
+        Ok(Self {
+            tid,
+            not_send: PhantomData,
+        })
+    }
+
     /// The thread id that requests name.
     pub fn tid(&self) -> u32 {
         self.tid.unsigned_abs()
@@ -157,6 +170,11 @@ impl Tracee {
     /// Lets the thread run to the next entry or exit of a system call, delivering `signal` (0: none).
     pub fn resume(&self, signal: i32) -> Result<(), Errno> {
         request(libc::PTRACE_SYSCALL, self.tid, 0, signal as usize)
+    }
+
+    /// Leaves the thread in its group stop ([`Stop::Trap`] with a stopping signal); it stops anew when that ends.
+    pub fn listen(&self) -> Result<(), Errno> {
+        request(libc::PTRACE_LISTEN, self.tid, 0, 0)
     }
 
     /// Lets the thread go, delivering `signal` (0: none). It must be stopped; no request is valid afterwards.

@@ -25,6 +25,9 @@ mod holders;
 mod late;
 mod stopped;
 
+pub(crate) use holders::{is_stoppable, numbers, parse_info, threads};
+pub(crate) use late::{is_short_write, rest_of, resumed, together};
+
 use crate::control::protocol::LogLevel;
 use crate::view::View;
 use holders::Descriptor;
