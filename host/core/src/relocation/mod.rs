@@ -153,6 +153,8 @@ fn relocate(
     if holders::is_locked(file.identity) {
         return Err(Errno::BUSY);
     }
+    // Its holders may be attached there.
+    let _pause = view.space.pause();
     let mut stopped = Stopped::default();
     let result = stop_holders(&mut stopped, file.identity).and_then(|()| {
         let mut standing = Standing {

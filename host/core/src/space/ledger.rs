@@ -19,7 +19,7 @@ pub(super) enum Verdict {
     Short(u64, Taken),
     /// Nothing: there is no room.
     Refused,
-    /// Others are writing: what there is then is not known yet.
+    /// Others are writing, or room is about to come back: what there is then is not known yet.
     Waits,
 }
 
@@ -73,55 +73,61 @@ impl Ledger {
         }
     }
 
-    /// May this call write to this file?
+    /// May this call write to this file? `is_patient`: it may wait for room that is about to come back.
     pub(super) fn ask(
         &mut self,
         call: &WritingCall,
         descriptor: &Descriptor,
         dentry: &Dentry,
+        is_patient: bool,
     ) -> Verdict {
         let device = dentry.instance().device();
-        let Some(account) = self.0.get_mut(&device) else {
-            return Verdict::Goes;
-        };
-        if !descriptor.is_writable() || !dentry.inode().takes_space() {
-            return Verdict::Goes;
-        }
-        let Ok(stored) = dentry.inode().stored_bytes() else {
+        let Some(account) = self.0.get_mut(&device).filter(|_| descriptor.is_writable()) else {
             return Verdict::Goes;
         };
         let size = descriptor.size();
         let range = call.range(size, descriptor.appends(), descriptor.position);
-        let growth = Growth {
+        let holes = descriptor.hole_bytes(range.start.min(size)..range.end.min(size));
+        let growth = |account: &Account| Growth {
             size,
-            stored,
+            stored: dentry.inode().stored_bytes().unwrap_or(0),
             blocks: account.blocks,
-            holes: descriptor.hole_bytes(range.start.min(size)..range.end.min(size)),
+            holes,
         };
         let (start, end) = (range.start, range.end);
-        let taken = |bytes| Taken { device, bytes };
-        let wanted = growth.bytes(start, end);
-        if wanted == 0 {
-            return Verdict::Goes;
+        let take = |account: &mut Account, end: u64| {
+            let bytes = growth(account).bytes(start, end);
+            account.take(bytes).then_some(Taken { device, bytes })
+        };
+        let mut taken = take(account, end);
+        if taken.is_none() {
+            if account.running > 0 {
+                return Verdict::Waits;
+            }
+            account.look();
+            taken = take(account, end);
         }
-        if account.take(wanted) {
-            return Verdict::Takes(taken(wanted));
+        if taken.is_none() {
+            dentry.instance().give_back();
+            account.look();
+            taken = take(account, end);
         }
-        if account.running > 0 {
+        if let Some(taken) = taken {
+            return match taken.bytes {
+                0 => Verdict::Goes,
+                _ => Verdict::Takes(taken),
+            };
+        }
+        if is_patient && dentry.instance().frees_soon() {
             return Verdict::Waits;
         }
-        account.look();
-        if account.take(wanted) {
-            return Verdict::Takes(taken(wanted));
-        }
-        let end = growth.last_end(start, account.left);
-        if growth.holes > 0 || end <= start {
+        let last = growth(account).last_end(start, end, account.left);
+        if holes > 0 || last <= start {
             return Verdict::Refused;
         }
-        let wanted = growth.bytes(start, end);
-        match account.take(wanted) {
-            true => Verdict::Short(end - start, taken(wanted)),
-            false => Verdict::Refused,
+        match take(account, last) {
+            Some(taken) => Verdict::Short(last - start, taken),
+            None => Verdict::Refused,
         }
     }
 }
@@ -144,7 +150,8 @@ impl Account {
         let Ok(wanted) = i64::try_from(bytes) else {
             return false;
         };
-        let fits = wanted <= self.left;
+        // What takes nothing is no concern, however little there is.
+        let fits = wanted <= self.left.max(0);
         if fits {
             self.left -= wanted;
             self.running = self.running.saturating_add(bytes);
@@ -171,34 +178,34 @@ impl Growth {
         if end <= start {
             return 0;
         }
+        let whole = self.blocks.whole(self.size);
         let mut bytes = 0;
-        if self.holes > 0 && self.stored < self.blocks.whole(self.size) {
+        if self.holes > 0 && self.stored < whole {
             bytes = self.blocks.whole(self.holes);
         }
-        bytes += self.blocks.whole(end).saturating_sub(self.first(start));
-        self.blocks.with_map(bytes)
+        let first = start / self.blocks.bytes * self.blocks.bytes;
+        if first > whole {
+            let behind = self.blocks.whole(end).saturating_sub(first);
+            return bytes + self.blocks.with_map(behind);
+        }
+        // Space behind the end may be there already.
+        let held = self.blocks.with_map(whole).max(self.stored);
+        let wanted = self.blocks.with_map(self.blocks.whole(end).max(whole));
+        bytes + wanted.saturating_sub(held)
     }
 
-    /// Where new bytes begin.
-    fn first(&self, start: u64) -> u64 {
-        let start = start / self.blocks.bytes * self.blocks.bytes;
-        let end = self.blocks.whole(self.size);
-        match start <= end {
-            // Space behind the end may be there already.
-            true => end.max(self.stored),
-            false => start,
+    /// How far a write from `start` on, to `end` at most, gets with `left` bytes.
+    fn last_end(&self, start: u64, end: u64, left: i64) -> u64 {
+        let left = u64::try_from(left).unwrap_or(0);
+        let (mut fits, mut fails) = (start, end);
+        while fits < fails {
+            let middle = fits + (fails - fits).div_ceil(2);
+            match self.bytes(start, middle) <= left {
+                true => fits = middle,
+                false => fails = middle - 1,
+            }
         }
-    }
-
-    /// How far a write from `start` on gets with `left` bytes.
-    fn last_end(&self, start: u64, left: i64) -> u64 {
-        let block = self.blocks.bytes;
-        let left = u64::try_from(left).unwrap_or(0) / block * block;
-        let mut more = left;
-        while more > 0 && self.blocks.with_map(more) > left {
-            more = more.saturating_sub(block);
-        }
-        self.first(start).saturating_add(more)
+        fits
     }
 }
 
@@ -230,22 +237,23 @@ mod tests {
         assert_eq!(growth(1 << 20, 0, 4096).bytes(0, 4096), 4096, "a hole");
         assert_eq!(growth(10, 0, 0).bytes(5, 5), 0);
         let large = 100 * BLOCK;
-        assert_eq!(growth(0, 0, 0).bytes(0, large), large + BLOCK + BLOCK);
+        assert_eq!(growth(0, 0, 0).bytes(0, large), large + 2 * BLOCK);
     }
 
     #[test]
     fn a_short_write_fits() {
+        let file = growth(5000, 0, 0);
         for left in (0..1_000_000).step_by(777) {
-            let file = growth(5000, 0, 0);
-            let end = file.last_end(5000, left);
-            let end = end.max(5000);
+            let end = file.last_end(5000, 2_000_000, left);
             assert!(file.bytes(5000, end) <= left as u64, "{left}");
+            assert!(file.bytes(5000, end + 1) > left as u64, "{left}");
         }
         assert_eq!(
-            growth(5000, 0, 0).last_end(5000, 0),
+            file.last_end(5000, 9000, 0),
             5120,
             "to the end of the block"
         );
-        assert_eq!(growth(0, 0, 0).last_end(0, -5), 0);
+        assert_eq!(file.last_end(5000, 5001, 0), 5001);
+        assert_eq!(growth(0, 0, 0).last_end(0, 100, -5), 0);
     }
 }

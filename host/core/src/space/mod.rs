@@ -36,7 +36,7 @@ use traced::Traced;
 use view_vfs::object::Instance;
 
 /// With less room than this, in bytes, writers are held to it; with twice as much again, no more.
-const TIGHT: i64 = 4 << 20;
+const TIGHT: i64 = 32 << 20;
 /// Bytes that can be written in a second, at most.
 const FASTEST: i64 = 8 << 30;
 /// Between two looks at a filesystem.
@@ -53,6 +53,8 @@ const ORDER_WAIT: Duration = Duration::from_millis(200);
 /// While attached threads are at work they are looked at without a pause; later with longer and longer ones.
 const BUSY: Duration = Duration::from_micros(300);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+/// Most openers that are remembered.
+const MOST_OPENERS: usize = 256;
 /// A filesystem whose files nobody has open is not looked at.
 const UNUSED_LOOK: Duration = Duration::from_secs(1);
 
@@ -77,6 +79,9 @@ struct State {
     carried_out: u64,
     /// Threads that are to be let go at the end of their call.
     released: HashSet<u32>,
+    /// Somebody else has to attach threads: so many.
+    pauses: u32,
+    is_any_attached: bool,
 }
 
 /// A filesystem that somebody may be writing to.
@@ -90,6 +95,8 @@ struct Watched {
     opened_at: Instant,
     cost: Duration,
     is_tight: bool,
+    /// Threads that opened a file for writing while there was room enough.
+    openers: HashSet<u32>,
 }
 
 impl Watched {
@@ -134,6 +141,11 @@ impl Space {
     pub fn opens(&self, thread: u32, instance: &Arc<Instance>) {
         if self.is_tight(instance, false) {
             self.order(Order::Attach(thread));
+        } else if let Some(watched) = self.state.lock().watched.get_mut(&instance.device()) {
+            if watched.openers.len() >= MOST_OPENERS {
+                watched.openers.clear(); // those are found by their descriptors, a little later
+            }
+            watched.openers.insert(thread);
         }
     }
 
@@ -162,6 +174,16 @@ impl Space {
         self.state.lock().released.remove(&thread)
     }
 
+    /// Lets all threads go until the answer is dropped: somebody else has to attach them.
+    pub fn pause(&self) -> Pause<'_> {
+        let mut state = self.state.lock();
+        state.pauses += 1;
+        self.wake.notify_one();
+        let deadline = Instant::now() + ORDER_WAIT;
+        while state.is_any_attached && !self.done.wait_until(&mut state, deadline).timed_out() {}
+        Pause(self)
+    }
+
     /// Is it nearly full? Looks if what is known is too old, or `anew`.
     fn is_tight(&self, instance: &Arc<Instance>, anew: bool) -> bool {
         let device = instance.device();
@@ -186,7 +208,7 @@ impl Space {
 
     /// Asks the filesystem.
     fn look(&self, instance: &Arc<Instance>) -> bool {
-        let start = Instant::now();
+        let start = own_time();
         let left = instance.room().map(|room| room.left);
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -201,6 +223,7 @@ impl Space {
                 opened_at: now,
                 cost: Duration::ZERO,
                 is_tight: false,
+                openers: HashSet::new(),
             });
         let limit = match watched.is_tight {
             true => TIGHT.saturating_mul(2),
@@ -211,7 +234,7 @@ impl Space {
         }
         watched.left = left;
         watched.looked_at = now;
-        watched.cost = now.saturating_duration_since(start);
+        watched.cost = own_time().saturating_sub(start);
         watched.is_tight = left.is_some_and(|left| left < limit);
         watched.is_tight
     }
@@ -231,6 +254,17 @@ impl Space {
                 return;
             }
         }
+    }
+}
+
+/// As long as it lives nobody is attached.
+#[derive(Debug)]
+pub struct Pause<'a>(&'a Space);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().pauses -= 1;
+        self.0.wake.notify_one();
     }
 }
 
@@ -263,44 +297,66 @@ fn run(view: &Weak<View>, space: &Space) {
     let mut next_scan = Instant::now();
     loop {
         let pause = match keeper.traced.is_empty() {
-            true => space.next_look(),
+            true => SLOW_LOOK,
             false => match last_stop.elapsed() {
                 elapsed if elapsed < BUSY => Duration::ZERO,
                 elapsed => (elapsed / 8).min(LONGEST_PAUSE),
             },
         };
-        let (orders, number) = space.wait(pause);
+        let (orders, number, is_paused) = space.wait(pause);
         let Some(view) = view.upgrade() else {
             return;
         };
         let released: Vec<u32> = orders
             .into_iter()
-            .filter_map(|order| keeper.carry_out(order))
+            .filter_map(|order| keeper.carry_out(order, is_paused))
             .collect();
-        space.carried_out(number, released);
+        if is_paused {
+            keeper.traced.release_all();
+            next_scan = Instant::now();
+        } else {
+            keeper.traced.attach_again();
+        }
         if keeper.traced.serve(&view, &mut keeper.ledger) {
             last_stop = Instant::now();
         }
-        let tight = space.look_at_all(&view, &mut keeper.ledger);
-        if Instant::now() >= next_scan && !(tight.is_empty() && keeper.traced.is_empty()) {
-            let start = Instant::now();
+        space.carried_out(number, released, !keeper.traced.is_empty());
+        let (tight, openers) = space.look_at_all(&view, &mut keeper.ledger);
+        if !openers.is_empty() {
+            keeper.attach_openers(openers, is_paused);
+            next_scan = Instant::now();
+        }
+        let has_work = !(tight.is_empty() && keeper.traced.is_empty());
+        if has_work && !is_paused && Instant::now() >= next_scan {
+            let start = own_time();
             keeper.scan(&view, &tight);
-            next_scan = start + TIGHT_LOOK.max(start.elapsed() * SHARE);
+            let cost = own_time().saturating_sub(start);
+            next_scan = Instant::now() + TIGHT_LOOK.max(cost * SHARE);
         }
     }
 }
 
 impl Keeper {
     /// Answers a thread that is to be let go.
-    fn carry_out(&mut self, order: Order) -> Option<u32> {
+    fn carry_out(&mut self, order: Order, is_paused: bool) -> Option<u32> {
         match order {
             Order::Attach(thread) => {
                 let process = crate::task::process_of(thread).unwrap_or(thread);
                 self.opening.insert(process, Instant::now());
-                self.traced.attach(process);
+                if !is_paused {
+                    self.traced.attach(process, Some(thread));
+                }
                 None
             }
             Order::Release(thread) => self.traced.release(thread).then_some(thread),
+        }
+    }
+
+    fn attach_openers(&mut self, threads: Vec<u32>, is_paused: bool) {
+        for thread in threads.into_iter().filter(|_| !is_paused) {
+            if let Some(process) = crate::task::process_of(thread) {
+                self.traced.attach(process, None);
+            }
         }
     }
 
@@ -320,17 +376,16 @@ impl Keeper {
         self.traced
             .keep(|process| writers.contains(&process) || opening.contains_key(&process));
         for &process in writers {
-            self.traced.attach(process);
+            self.traced.attach(process, None);
         }
     }
 }
 
-impl Space {
+impl State {
     /// When a filesystem has to be looked at.
     fn next_look(&self) -> Duration {
-        let state = self.state.lock();
         let now = Instant::now();
-        let limited = state.watched.values().filter(|one| one.left.is_some());
+        let limited = self.watched.values().filter(|one| one.left.is_some());
         let of_each = limited.map(|watched| {
             let age = now.saturating_duration_since(watched.looked_at);
             watched.shelf_life().saturating_sub(age)
@@ -340,30 +395,37 @@ impl Space {
             .unwrap_or(SLOW_LOOK)
             .max(Duration::from_micros(100))
     }
+}
 
-    /// Waits for orders; answers them and the number of the last.
-    fn wait(&self, pause: Duration) -> (Vec<Order>, u64) {
+impl Space {
+    /// Waits for orders, or for the next look, but no longer than `pause`; answers them and the number of the last.
+    fn wait(&self, pause: Duration) -> (Vec<Order>, u64, bool) {
         if pause.is_zero() {
             std::thread::yield_now();
         }
         let mut state = self.state.lock();
         if state.orders.is_empty() && !pause.is_zero() {
+            let pause = pause.min(state.next_look());
             self.wake.wait_for(&mut state, pause);
         }
-        (std::mem::take(&mut state.orders), state.ordered)
+        let orders = std::mem::take(&mut state.orders);
+        (orders, state.ordered, state.pauses > 0)
     }
 
-    fn carried_out(&self, number: u64, released: Vec<u32>) {
+    fn carried_out(&self, number: u64, released: Vec<u32>, is_any_attached: bool) {
         let mut state = self.state.lock();
         state.released.extend(released);
-        if state.carried_out != number {
+        let is_last = state.is_any_attached && !is_any_attached;
+        state.is_any_attached = is_any_attached;
+        if state.carried_out != number || is_last {
             state.carried_out = number;
             self.done.notify_all();
         }
     }
 
-    /// Looks at all that are due, and answers which are nearly full. Those that nobody writes to are forgotten.
-    fn look_at_all(&self, view: &View, ledger: &mut Ledger) -> HashSet<u64> {
+    /// Looks at all that are due. Answers which are nearly full, and who has opened files of those that have become
+    /// so. Those that nobody writes to are forgotten.
+    fn look_at_all(&self, view: &View, ledger: &mut Ledger) -> (HashSet<u64>, Vec<u32>) {
         let now = Instant::now();
         let mut due: Vec<Arc<Instance>> = Vec::new();
         let mut unused = HashSet::new();
@@ -386,13 +448,14 @@ impl Space {
         if !unused.is_empty() {
             self.forget_unused(unused, |devices| writers::any(view, devices));
         }
-        let tight: Vec<(u64, Weak<Instance>)> = {
-            let state = self.state.lock();
-            let tight = state.watched.iter().filter(|(_, one)| one.is_tight);
-            tight
-                .map(|(device, one)| (*device, one.instance.clone()))
-                .collect()
-        };
+        let mut openers = Vec::new();
+        let mut tight: Vec<(u64, Weak<Instance>)> = Vec::new();
+        for (device, watched) in &mut self.state.lock().watched {
+            if watched.is_tight {
+                openers.extend(watched.openers.drain());
+                tight.push((*device, watched.instance.clone()));
+            }
+        }
         ledger.keep(&tight.iter().map(|(device, _)| *device).collect());
         for (device, instance) in &tight {
             let is_due = due.iter().any(|one| one.device() == *device) || !ledger.has(*device);
@@ -400,7 +463,8 @@ impl Space {
                 ledger.look(&instance);
             }
         }
-        tight.into_iter().map(|(device, _)| device).collect()
+        let tight = tight.into_iter().map(|(device, _)| device).collect();
+        (tight, openers)
     }
 
     /// These had as much for a while: unless somebody has their files open they are not looked at any more.
@@ -417,6 +481,15 @@ impl Space {
             is_used
         });
     }
+}
+
+/// The time that this thread has run for.
+fn own_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 fn own_thread() -> u32 {

@@ -17,17 +17,19 @@ use std::time::{Duration, Instant};
 use view_sys::ptrace::{Registers, Stop, Tracee};
 use view_vfs::attributes::Identity;
 
-/// A thread that was let go because the view is to run a call in it is left alone for this long.
-const LEFT_ALONE: Duration = Duration::from_millis(5);
+/// A thread that was let go because the view is to run a call in it is left alone for this long at least, and tried again
+/// for this long.
+const LEFT_ALONE: Duration = Duration::from_millis(1);
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
+/// Longest wait for room that is about to come back.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// What the result register holds at the entry of a call.
 const AT_ENTRY: i64 = -(libc::ENOSYS as i64);
 
 /// What a thread is doing.
 #[derive(Debug)]
 enum Phase {
-    /// It has been asked to stop for the first time.
-    Interrupted,
-    /// It runs to the next end of a call.
+    /// It runs to the next end of a call, or has not stopped yet.
     Runs,
     /// A call that was cut short by the stop writes its rest.
     Rest(Registers),
@@ -35,14 +37,16 @@ enum Phase {
     Writes(Taken),
     /// In a call that was changed: the registers as they were, and the result if it is not the call's own.
     Changed(Box<Registers>, Option<Taken>),
-    /// At the entry of a call that has to wait.
-    Waits(Box<Registers>),
+    /// At the entry of a call that has to wait, since when.
+    Waits(Box<Registers>, Instant),
 }
 
 struct One {
     process: u32,
     tracee: Tracee,
     phase: Phase,
+    /// It has been asked to stop, and has not yet.
+    is_asked: bool,
     /// It is let go as soon as that can be, since it need not be held back,
     leaves: bool,
     /// or since the view is to run a call in it.
@@ -61,30 +65,74 @@ impl Traced {
         self.threads.is_empty()
     }
 
-    /// Attaches the threads of a process that can be and are not yet; those that were to leave stay.
-    pub(super) fn attach(&mut self, process: u32) {
-        let now = Instant::now();
-        self.let_go
-            .retain(|_, since| now.saturating_duration_since(*since) < LEFT_ALONE);
+    /// Attaches the threads of a process that can be and are not yet; those that were to leave stay. `caller`: the one of
+    /// them that waits in a call which the view serves now, and which ends without the view's running another in it.
+    pub(super) fn attach(&mut self, process: u32, caller: Option<u32>) {
         for thread in threads(process) {
             if let Some(one) = self.threads.get_mut(&thread) {
                 one.leaves = false;
-                continue;
+            } else if caller == Some(thread) || self.can_be_attached(thread) {
+                self.attach_thread(process, thread);
             }
-            // Those that another tracer has are left to it.
-            if !self.let_go.contains_key(&thread)
-                && is_stoppable(thread)
-                && let Ok(tracee) = Tracee::follow(thread)
-            {
-                let _ = tracee.interrupt();
-                let one = One {
-                    process,
-                    tracee,
-                    phase: Phase::Interrupted,
-                    leaves: false,
-                    is_released: false,
-                };
-                self.threads.insert(thread, one);
+        }
+    }
+
+    fn can_be_attached(&self, thread: u32) -> bool {
+        !self.let_go.contains_key(&thread) && is_stoppable(thread) && !is_served(thread)
+    }
+
+    fn attach_thread(&mut self, process: u32, thread: u32) {
+        // Those that another tracer has are left to it.
+        if let Ok(tracee) = Tracee::follow(thread) {
+            let _ = tracee.interrupt();
+            self.add(process, tracee, false);
+        }
+    }
+
+    fn add(&mut self, process: u32, tracee: Tracee, leaves: bool) {
+        let thread = tracee.tid();
+        let one = One {
+            process,
+            tracee,
+            phase: Phase::Runs,
+            is_asked: true,
+            leaves,
+            is_released: false,
+        };
+        self.threads.insert(thread, one);
+    }
+
+    /// Attaches those again that were let go for a call.
+    pub(super) fn attach_again(&mut self) {
+        let now = Instant::now();
+        let age = |since: &Instant| now.saturating_duration_since(*since);
+        self.let_go.retain(|_, since| age(since) < TRIED_AGAIN);
+        let due: Vec<u32> = self
+            .let_go
+            .iter()
+            .filter(|(thread, since)| {
+                age(since) >= LEFT_ALONE
+                    && !self.threads.contains_key(thread)
+                    && is_stoppable(**thread)
+                    && !is_served(**thread)
+            })
+            .map(|(thread, _)| *thread)
+            .collect();
+        for thread in due {
+            self.let_go.remove(&thread);
+            let process = crate::task::process_of(thread).unwrap_or(thread);
+            self.attach_thread(process, thread);
+        }
+    }
+
+    /// Lets all threads go, as soon as they can be made to stop.
+    pub(super) fn release_all(&mut self) {
+        for one in self.threads.values_mut() {
+            if !one.leaves {
+                one.leaves = true;
+                if is_stoppable(one.tracee.tid()) {
+                    one.ask();
+                }
             }
         }
     }
@@ -103,34 +151,74 @@ impl Traced {
         };
         one.is_released = true;
         self.let_go.insert(thread, Instant::now());
-        one.tracee.interrupt().is_ok()
+        one.ask()
     }
 
     /// Serves those that have stopped. Was there any?
     pub(super) fn serve(&mut self, view: &View, ledger: &mut Ledger) -> bool {
         let mut any = false;
+        let mut started = Vec::new();
         self.threads.retain(|_, one| {
             let mut stays = true;
-            while stays && !matches!(one.phase, Phase::Waits(_)) {
+            while stays && !matches!(one.phase, Phase::Waits(..)) {
                 let Some(stop) = one.tracee.try_wait() else {
                     break;
                 };
                 any = true;
+                if let Stop::Event(event) = stop
+                    && let Some(tracee) = one.tracee.started(event)
+                {
+                    started.push((tracee, one.leaves));
+                }
                 stays = one.stopped(stop, view, ledger);
             }
             stays
         });
+        for (tracee, leaves) in started {
+            let process = crate::task::process_of(tracee.tid()).unwrap_or(tracee.tid());
+            self.add(process, tracee, leaves);
+        }
         for one in self.threads.values_mut() {
-            if let Phase::Waits(registers) = &one.phase {
-                let registers = **registers;
-                one.decide(registers, view, ledger);
+            if let Phase::Waits(registers, since) = &one.phase {
+                let (registers, since) = (**registers, *since);
+                one.decide(registers, since, view, ledger);
             }
         }
         any
     }
 }
 
+/// Is the thread in a call that the view may have to run another for in its place?
+fn is_served(thread: u32) -> bool {
+    const SERVED: [i64; 11] = [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_open,
+        libc::SYS_openat,
+        libc::SYS_openat2,
+        libc::SYS_creat,
+        libc::SYS_chdir,
+        libc::SYS_fchdir,
+        libc::SYS_chroot,
+        libc::SYS_bind,
+        libc::SYS_connect,
+    ];
+    let text = std::fs::read_to_string(format!("/proc/{thread}/syscall")).unwrap_or_default();
+    let number = text.split_ascii_whitespace().next();
+    number.is_some_and(|number| {
+        number
+            .parse()
+            .is_ok_and(|number: i64| SERVED.contains(&number))
+    })
+}
+
 impl One {
+    /// Asks it to stop.
+    fn ask(&mut self) -> bool {
+        self.is_asked = self.tracee.interrupt().is_ok();
+        self.is_asked
+    }
+
     fn goes(&self) -> bool {
         self.leaves || self.is_released
     }
@@ -173,22 +261,18 @@ impl One {
         true
     }
 
-    /// Stopped on its way to its own code, where we asked it to.
+    /// Stopped on its way to its own code. Does it stay?
     fn interrupted(&mut self, registers: Registers) -> bool {
-        let is_first = matches!(self.phase, Phase::Interrupted);
-        if is_first && is_short_write(&registers) {
-            self.phase = Phase::Rest(registers);
-            let _ = self.tracee.set_registers(&rest_of(registers));
-            let _ = self.tracee.resume(0);
-            return true;
-        }
-        if is_first {
-            self.phase = Phase::Runs;
-        }
-        if is_first || self.goes() {
+        if std::mem::take(&mut self.is_asked) {
+            if is_short_write(&registers) {
+                self.phase = Phase::Rest(registers);
+                let _ = self.tracee.set_registers(&rest_of(registers));
+                let _ = self.tracee.resume(0);
+                return true;
+            }
             let _ = self.tracee.set_registers(&resumed(registers));
         }
-        if self.goes() && matches!(self.phase, Phase::Runs) {
+        if self.goes() {
             return self.tracee.detach(0).is_err();
         }
         let _ = self.tracee.resume(0);
@@ -228,7 +312,7 @@ impl One {
                 let _ = self.tracee.resume(0);
             }
             _ if is_entry && self.goes() => return self.tracee.detach(0).is_err(),
-            _ if is_entry => self.decide(registers, view, ledger),
+            _ if is_entry => self.decide(registers, Instant::now(), view, ledger),
             _ => {
                 let _ = self.tracee.resume(0);
             }
@@ -236,8 +320,9 @@ impl One {
         true
     }
 
-    /// At the entry of a call: what may it do?
-    fn decide(&mut self, registers: Registers, view: &View, ledger: &mut Ledger) {
+    /// At the entry of a call, since then: what may it do?
+    fn decide(&mut self, registers: Registers, since: Instant, view: &View, ledger: &mut Ledger) {
+        let is_patient = since.elapsed() < LONGEST_WAIT;
         let thread = self.tracee.tid();
         let call = WritingCall::at(thread, &registers);
         let verdict = call.and_then(|call| {
@@ -247,7 +332,7 @@ impl One {
                 inode: descriptor.stat.st_ino,
             };
             let dentry = writers::file_of(view, identity)?;
-            Some((call, ledger.ask(&call, &descriptor, &dentry)))
+            Some((call, ledger.ask(&call, &descriptor, &dentry, is_patient)))
         });
         self.phase = match verdict {
             None | Some((_, Verdict::Goes)) => Phase::Runs,
@@ -262,7 +347,7 @@ impl One {
                 Phase::Changed(Box::new(registers), None)
             }
             Some((_, Verdict::Waits)) => {
-                self.phase = Phase::Waits(Box::new(registers));
+                self.phase = Phase::Waits(Box::new(registers), since);
                 return;
             }
         };

@@ -58,12 +58,15 @@ impl Instance {
             blocks: of,
         })
     }
-}
 
-impl Instance {
-    /// Is anything of it open for writing through the page cache, or not written back?
-    pub fn has_written_files(&self) -> bool {
-        self.page_cache().has_written_files_of(self.device())
+    /// Hands the space back to the module that files gave up which were made shorter through a descriptor.
+    pub fn give_back(&self) {
+        self.page_cache().give_back(self.device());
+    }
+
+    /// Is there a file without a name that nobody writes to any more, so that its space is about to be free?
+    pub fn frees_soon(&self) -> bool {
+        self.page_cache().has_dying_files(self.device())
     }
 }
 
@@ -78,12 +81,6 @@ impl Inode {
         let answer = sync::getattr(instance.module(), &request, self.number(), None)
             .map_err(module_error)?;
         Ok(answer.attr.blocks.saturating_mul(512))
-    }
-
-    /// Does what is written to it take space of the module? What has no name goes nowhere, unless the module's own file
-    /// is written to.
-    pub fn takes_space(&self) -> bool {
-        self.passed_through().is_some() || self.has_name()
     }
 
     /// Is there a name that leads to it, or may there be one again? What cannot be found out counts as yes.

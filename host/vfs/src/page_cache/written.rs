@@ -355,7 +355,7 @@ impl WrittenFile {
         self.is_abandoned.store(true, Ordering::Release);
     }
 
-    fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned.load(Ordering::Acquire)
     }
 
