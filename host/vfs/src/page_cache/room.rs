@@ -59,9 +59,11 @@ impl WrittenFile {
             return Ok(());
         };
         let size = Attributes::from_stat(&fstat(&*self.file())?).size;
-        if size < state.module_size() && !self.is_abandoned() && self.sink().has_name() {
+        let is_more = size < state.module_size() || state.holds_behind(size);
+        if is_more && !self.is_abandoned() && self.sink().has_name() {
             self.sink().set_size(size)?;
             state.resized(size);
+            self.give_up_behind(&mut state, size)?;
         }
         Ok(())
     }
