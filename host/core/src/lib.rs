@@ -36,6 +36,7 @@ mod private_directory;
 mod proc_text;
 pub mod relocation;
 pub mod scalpel;
+pub mod space;
 pub mod supervisor;
 pub mod syscall;
 pub mod task;

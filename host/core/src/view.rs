@@ -162,6 +162,8 @@ pub struct View {
     pub callers: crate::callers::Callers,
     /// Calls that stopped threads make to have descriptors replaced.
     pub exchanges: crate::relocation::Exchanges,
+    /// Who writes to a filesystem that is nearly full.
+    pub space: Arc<crate::space::Space>,
 }
 
 impl View {
@@ -210,6 +212,7 @@ impl View {
             begins_at_stand_ins: AtomicBool::new(false),
             callers: crate::callers::Callers::default(),
             exchanges: crate::relocation::Exchanges::default(),
+            space: Arc::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
         let (known, gone) = (own, view.gone.clone());

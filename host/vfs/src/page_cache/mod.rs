@@ -24,6 +24,7 @@
 //! | `written`    | one file that is written to: what changed, errors, times             |
 //! | `chunks`     | the hashes that tell which parts changed                             |
 //! | `relocation` | written files that outgrow memory move to the disk                   |
+//! | `room`       | the space that what is not written back will take                    |
 //! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
 //!
 //! Tests are with their only user, in `object::tests::content` and `object::tests::writing`.
@@ -38,6 +39,7 @@ mod chunks;
 mod fill;
 mod relocation;
 mod reopen;
+mod room;
 mod spool;
 mod watcher;
 mod write_back;
@@ -58,6 +60,7 @@ pub use allocate::Allocation;
 use budget::{Budget, Charge};
 pub(crate) use fill::{ContentSource, NextData};
 pub use reopen::reopen;
+pub use room::Blocks;
 
 use relocation::Relocation;
 pub use relocation::{Holders, Outgrown};

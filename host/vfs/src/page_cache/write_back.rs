@@ -212,6 +212,7 @@ impl PageCache {
             match (&written, &mut state) {
                 (Some(written), Some(state)) => {
                     state.resized(size);
+                    written.give_up_behind(state, size)?;
                     written.set_modified(state, now.modified, now.changed)?;
                     // The module knows what the change made of the mode.
                     written.mode_set();

@@ -88,6 +88,12 @@ pub(crate) trait ContentSink: Send + Sync {
     /// Is there a name that leads to the file, or may there be one again? Without one nothing needs to be written.
     fn has_name(&self) -> bool;
 
+    /// Bytes that the module has allocated for the file.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn stored_bytes(&self) -> Result<u64, Errno>;
+
     /// Everything was written and nobody writes any more: what version the module has. `None`: the contents are not
     /// to be kept.
     fn settled(&self) -> Option<Stamp>;
@@ -138,6 +144,8 @@ pub(super) struct State {
     time_set: Option<Timestamp>,
     /// Space is reserved up to here.
     reserved_to: u64,
+    /// The part of it that nobody asked for but the view, for what was written natively.
+    held_to: u64,
     /// The backing file has been read in this state, and all that differed was written.
     seen: Option<Seen>,
     last_look: Instant,
@@ -179,6 +187,11 @@ impl State {
     pub(super) fn set_chunk(&mut self, index: u64, hash: u64) {
         self.table.set(index, hash);
         self.seen = None;
+    }
+
+    /// Is more reserved than a file of this size needs?
+    pub(super) fn holds_behind(&self, size: u64) -> bool {
+        self.held_to > size
     }
 
     /// Forgets all chunks from this one on; answers which were not known to be zeros.
@@ -272,6 +285,7 @@ impl WrittenFile {
                 module_modified: seen.modified,
                 time_set: None,
                 reserved_to: seen.size,
+                held_to: 0,
                 seen: None,
                 last_look: Instant::now(),
                 cost: Duration::ZERO,
@@ -349,7 +363,7 @@ impl WrittenFile {
         self.is_abandoned.store(true, Ordering::Release);
     }
 
-    fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned.load(Ordering::Acquire)
     }
 
@@ -370,6 +384,20 @@ impl WrittenFile {
     /// What the module is known to have. Held over a change of both sides.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// The module's file has this size, and space that was reserved behind is needed no more: setting the size once more gives
+    /// it back, as ftruncate(2) does.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub(super) fn give_up_behind(&self, state: &mut State, size: u64) -> Result<(), Errno> {
+        if state.holds_behind(size) {
+            state.held_to = size;
+            state.reserved_to = state.reserved_to.min(size);
+            self.sink.set_size(size)?;
+        }
+        Ok(())
     }
 
     pub(super) fn sink(&self) -> &dyn ContentSink {

@@ -57,6 +57,10 @@ impl ContentSink for Sink {
         true
     }
 
+    fn stored_bytes(&self) -> Result<u64, Errno> {
+        Ok(self.bytes.lock().unwrap().len() as u64)
+    }
+
     fn settled(&self) -> Option<Stamp> {
         None
     }
