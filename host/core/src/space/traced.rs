@@ -332,6 +332,7 @@ impl One {
     /// At the entry or the exit of a call. Does it stay?
     fn at_call(&mut self, registers: Registers, view: &View, ledger: &mut Ledger) -> bool {
         let is_entry = registers.rax as i64 == AT_ENTRY;
+        let was_asked = self.is_asked;
         // Any stop takes the place of one that was asked for, but the call may end early all the same.
         let is_asked = self.is_asked && (is_entry || matches!(self.phase, Phase::Runs));
         self.is_asked = is_asked;
@@ -341,7 +342,15 @@ impl One {
                 let _ = self.tracee.resume(0);
             }
             Phase::Rest(short) => {
-                let _ = self.tracee.set_registers(&together(short, registers.rax));
+                let both = together(short, registers.rax);
+                let next = match was_asked && is_short_write(&both) {
+                    true => {
+                        self.phase = Phase::Rest(both);
+                        rest_of(both)
+                    }
+                    false => both,
+                };
+                let _ = self.tracee.set_registers(&next);
                 let _ = self.tracee.resume(0);
             }
             Phase::Writes(taken) => {
