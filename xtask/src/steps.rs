@@ -105,6 +105,11 @@ pub const STEPS: &[Step] = &[
         run: script,
     },
     Step {
+        name: "full",
+        about: "filesystems that become full: ENOSPC from write(2), nothing lost",
+        run: full,
+    },
+    Step {
         name: "posix",
         about: "pjdfstest on ext4, ext2, tmpfs, as the kernel's",
         run: posix,
@@ -355,6 +360,23 @@ fn posix(context: &Context, step: &Step) -> Result<Counts> {
         .arg(script_path(context, step.name))
         .current_dir(&work);
     counts += context.count(step.name, &mut views, limit(context))?;
+    Ok(counts)
+}
+
+/// Root alone can have a small filesystem of Linux's own, to compare with.
+fn full(context: &Context, step: &Step) -> Result<Counts> {
+    let work = context.work(step.name)?;
+    let mut counts = Counts::default();
+    if project::is_root() {
+        let mut native = command("sh");
+        native
+            .arg(script_path(context, step.name))
+            .arg("native")
+            .current_dir(&work)
+            .envs(context.environment(&work)?);
+        counts += context.count("full-native", &mut native, limit(context))?;
+    }
+    counts += script(context, step)?;
     Ok(counts)
 }
 

@@ -14,6 +14,7 @@
 //! | `names`             | names as /proc writes them                                         |
 //! | `housekeeping`      | forgetting what nobody has open any more                           |
 //! | `relocation`        | files that are written and outgrow memory                          |
+//! | `space`             | writers to filesystems that are nearly full                        |
 //! | `private_directory` | names that exist only while a call needs them                      |
 //! | `launch`            | the processes of a view                                            |
 //! | `supervisor`        | building a view and serving it to its end                          |

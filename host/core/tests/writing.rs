@@ -79,7 +79,16 @@ fn what_cannot_be_written_back_is_told_by_fsync_and_by_the_exit_status() {
         "dd if=/dev/urandom of=synced bs=64k count=32 conv=fsync 2>/dev/null && exit 1
          rm synced
          dd if=/dev/urandom of=kept bs=64k count=8 conv=fsync 2>/dev/null || exit 2
-         dd if=/dev/urandom of=lost bs=64k count=32 2>/dev/null || exit 3",
+         dd if=/dev/urandom of=refused bs=64k count=32 2>refused.err && exit 3
+         grep -q 'No space left on device' refused.err || exit 4
+         rm refused
+         # Nobody can hold back what is stored through a mapping.
+         /usr/bin/python3 -c '
+import mmap, os
+file = os.open(\"lost\", os.O_RDWR | os.O_CREAT)
+os.ftruncate(file, 2 << 20)
+mmap.mmap(file, 2 << 20)[:] = os.urandom(2 << 20)
+' || exit 5",
     );
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{errors}");

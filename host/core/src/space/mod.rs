@@ -45,7 +45,7 @@ const SLOW_LOOK: Duration = Duration::from_millis(500);
 /// Between two looks at who has its files open, and at its room, while it is nearly full.
 const TIGHT_LOOK: Duration = Duration::from_millis(4);
 /// Looking takes at most one part in this many of the time.
-const SHARE: u32 = 10;
+const SHARE: u32 = 20;
 /// A process that opens a file is attached for so long though no descriptor is seen.
 const OPENING: Duration = Duration::from_millis(100);
 /// Longest wait for a thread to be attached or let go.

@@ -37,6 +37,8 @@ enum Phase {
     Writes(Taken),
     /// In a call that was changed: the registers as they were, and the result if it is not the call's own.
     Changed(Box<Registers>, Option<Taken>),
+    /// At the entry of ptrace(2) on this thread, which is let go before.
+    Attaches(u32),
     /// At the entry of a call that has to wait, since when.
     Waits(Box<Registers>, Instant),
 }
@@ -128,11 +130,9 @@ impl Traced {
     /// Lets all threads go, as soon as they can be made to stop.
     pub(super) fn release_all(&mut self) {
         for one in self.threads.values_mut() {
-            if !one.leaves {
-                one.leaves = true;
-                if is_stoppable(one.tracee.tid()) {
-                    one.ask();
-                }
+            one.leaves = true;
+            if !one.is_asked && !one.is_held() && is_stoppable(one.tracee.tid()) {
+                one.ask();
             }
         }
     }
@@ -154,13 +154,39 @@ impl Traced {
         one.ask()
     }
 
+    /// Threads that another one of them is about to attach to are let go, and then it goes on.
+    fn let_others_attach(&mut self) {
+        let held = |one: &One| match one.phase {
+            Phase::Attaches(target) => Some(target),
+            _ => None,
+        };
+        let targets: Vec<u32> = self.threads.values().filter_map(held).collect();
+        for target in &targets {
+            if self.threads.get(target).is_some_and(|one| !one.is_released) {
+                self.release(*target);
+            }
+        }
+        let attached: Vec<u32> = targets
+            .into_iter()
+            .filter(|target| self.threads.contains_key(target))
+            .collect();
+        for one in self.threads.values_mut() {
+            if let Phase::Attaches(target) = one.phase
+                && !attached.contains(&target)
+            {
+                one.phase = Phase::Runs;
+                let _ = one.tracee.resume(0);
+            }
+        }
+    }
+
     /// Serves those that have stopped. Was there any?
     pub(super) fn serve(&mut self, view: &View, ledger: &mut Ledger) -> bool {
         let mut any = false;
         let mut started = Vec::new();
         self.threads.retain(|_, one| {
             let mut stays = true;
-            while stays && !matches!(one.phase, Phase::Waits(..)) {
+            while stays && !one.is_held() {
                 let Some(stop) = one.tracee.try_wait() else {
                     break;
                 };
@@ -178,6 +204,7 @@ impl Traced {
             let process = crate::task::process_of(tracee.tid()).unwrap_or(tracee.tid());
             self.add(process, tracee, leaves);
         }
+        self.let_others_attach();
         for one in self.threads.values_mut() {
             if let Phase::Waits(registers, since) = &one.phase {
                 let (registers, since) = (**registers, *since);
@@ -188,9 +215,10 @@ impl Traced {
     }
 }
 
-/// Is the thread in a call that the view may have to run another for in its place?
+/// Is the thread in a call that the view may have to run another for in its place, or about to get another tracer?
 fn is_served(thread: u32) -> bool {
-    const SERVED: [i64; 11] = [
+    const SERVED: [i64; 12] = [
+        libc::SYS_ptrace,
         libc::SYS_execve,
         libc::SYS_execveat,
         libc::SYS_open,
@@ -212,11 +240,21 @@ fn is_served(thread: u32) -> bool {
     })
 }
 
+/// Is it this request of ptrace(2)?
+fn asks(registers: &Registers, request: libc::c_uint) -> bool {
+    registers.orig_rax as i64 == libc::SYS_ptrace && registers.rdi == u64::from(request)
+}
+
 impl One {
     /// Asks it to stop.
     fn ask(&mut self) -> bool {
         self.is_asked = self.tracee.interrupt().is_ok();
         self.is_asked
+    }
+
+    /// Does it stand still because we want it to?
+    fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Waits(..) | Phase::Attaches(_))
     }
 
     fn goes(&self) -> bool {
@@ -238,7 +276,7 @@ impl One {
             }
             Stop::Trap(libc::SIGTRAP) => {
                 if let Ok(registers) = self.tracee.registers() {
-                    return self.interrupted(registers);
+                    return self.on_its_way(registers);
                 }
             }
             Stop::Trap(_) => {
@@ -249,10 +287,7 @@ impl One {
                 return self.tracee.detach(0).is_err();
             }
             Stop::Signal(signal) => {
-                if self.goes() && matches!(self.phase, Phase::Runs) {
-                    return self.tracee.detach(signal).is_err();
-                }
-                let _ = self.tracee.resume(signal);
+                return self.signalled(signal);
             }
             Stop::Exec | Stop::Event(_) => {
                 let _ = self.tracee.resume(0);
@@ -261,8 +296,9 @@ impl One {
         true
     }
 
-    /// Stopped on its way to its own code. Does it stay?
-    fn interrupted(&mut self, registers: Registers) -> bool {
+    /// Stopped on its way to its own code. Does it stay? A stop that we asked for may have ended its call early, which is
+    /// begun again, or goes on.
+    fn on_its_way(&mut self, registers: Registers) -> bool {
         if std::mem::take(&mut self.is_asked) {
             if is_short_write(&registers) {
                 self.phase = Phase::Rest(registers);
@@ -279,16 +315,42 @@ impl One {
         true
     }
 
+    /// A signal is about to be delivered. Does it stay? Only a traced thread is woken for signals that are ignored: the kernel
+    /// shall decide whether the call is begun again.
+    fn signalled(&mut self, signal: i32) -> bool {
+        self.is_asked = false;
+        if let Ok(registers) = self.tracee.registers() {
+            let _ = self.tracee.set_registers(&resumed(registers));
+        }
+        if self.goes() && matches!(self.phase, Phase::Runs) {
+            return self.tracee.detach(signal).is_err();
+        }
+        let _ = self.tracee.resume(signal);
+        true
+    }
+
     /// At the entry or the exit of a call. Does it stay?
     fn at_call(&mut self, registers: Registers, view: &View, ledger: &mut Ledger) -> bool {
         let is_entry = registers.rax as i64 == AT_ENTRY;
+        let was_asked = self.is_asked;
+        // Any stop takes the place of one that was asked for, but the call may end early all the same.
+        let is_asked = self.is_asked && (is_entry || matches!(self.phase, Phase::Runs));
+        self.is_asked = is_asked;
         match std::mem::replace(&mut self.phase, Phase::Runs) {
             Phase::Rest(short) if is_entry => {
                 self.phase = Phase::Rest(short);
                 let _ = self.tracee.resume(0);
             }
             Phase::Rest(short) => {
-                let _ = self.tracee.set_registers(&together(short, registers.rax));
+                let both = together(short, registers.rax);
+                let next = match was_asked && is_short_write(&both) {
+                    true => {
+                        self.phase = Phase::Rest(both);
+                        rest_of(both)
+                    }
+                    false => both,
+                };
+                let _ = self.tracee.set_registers(&next);
                 let _ = self.tracee.resume(0);
             }
             Phase::Writes(taken) => {
@@ -311,11 +373,24 @@ impl One {
                 let _ = self.tracee.set_registers(&back);
                 let _ = self.tracee.resume(0);
             }
-            _ if is_entry && self.goes() => return self.tracee.detach(0).is_err(),
-            _ if is_entry => self.decide(registers, Instant::now(), view, ledger),
-            _ => {
-                let _ = self.tracee.resume(0);
+            // A stop that was asked for makes the call end early: it goes after that.
+            _ if is_entry && self.goes() && !self.is_asked => {
+                return self.tracee.detach(0).is_err();
             }
+            // It wants another tracer,
+            _ if is_entry && asks(&registers, libc::PTRACE_TRACEME) => {
+                return self.tracee.detach(0).is_err();
+            }
+            // or is to be one.
+            _ if is_entry
+                && (asks(&registers, libc::PTRACE_ATTACH)
+                    || asks(&registers, libc::PTRACE_SEIZE))
+                && registers.rsi as u32 != self.tracee.tid() =>
+            {
+                self.phase = Phase::Attaches(registers.rsi as u32);
+            }
+            _ if is_entry => self.decide(registers, Instant::now(), view, ledger),
+            _ => return self.on_its_way(registers),
         }
         true
     }
