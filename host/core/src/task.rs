@@ -5,7 +5,8 @@
 //!
 //! Neighbours: `intercept` (makes a task for each notification), `syscall` (uses it). No locks.
 
-use crate::intercept::in_flight::InFlight;
+use crate::callers::Told;
+use crate::intercept::Calls;
 use crate::view::{Backed, View};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -30,8 +31,8 @@ pub struct Task<'v> {
     pub view: &'v View,
     /// The listener that the call came from.
     pub listener: &'v Listener,
-    /// The calls of that listener that are taking effect.
-    in_flight: &'v InFlight,
+    /// What is known of that listener's calls.
+    pub calls: &'v Calls,
     /// The call.
     pub call: Notification,
     /// The caller's namespace.
@@ -86,6 +87,8 @@ pub enum Object {
 /// Fields of /proc/TID/status.
 #[derive(Debug, Clone)]
 struct Status {
+    /// The kernel has answered.
+    is_read: bool,
     process: u32,
     /// Slots of the descriptor table.
     descriptor_slots: u64,
@@ -100,7 +103,7 @@ impl<'v> Task<'v> {
     pub fn new(
         view: &'v View,
         listener: &'v Listener,
-        in_flight: &'v InFlight,
+        calls: &'v Calls,
         call: Notification,
     ) -> Self {
         let namespace = view.namespace_of(call.tid);
@@ -108,7 +111,7 @@ impl<'v> Task<'v> {
         Self {
             view,
             listener,
-            in_flight,
+            calls,
             call,
             namespace,
             table,
@@ -169,6 +172,13 @@ impl<'v> Task<'v> {
     /// Has the tracee no number left for another descriptor? Linux takes the number before it looks at the path.
     pub fn is_descriptor_table_full(&self) -> bool {
         let limit = self.soft_limit(Limit::Descriptors, "Max open files");
+        // Is the last number in use?
+        let last = limit.saturating_sub(1);
+        let link = format!("/proc/{}/fd/{last}", self.call.tid);
+        let found = rustix::fs::statat(rustix::fs::CWD, link, AtFlags::SYMLINK_NOFOLLOW);
+        if limit > 0 && matches!(found, Err(Errno::NOENT)) {
+            return false;
+        }
         if self.status().descriptor_slots < limit {
             return false;
         }
@@ -184,7 +194,7 @@ impl<'v> Task<'v> {
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
     pub fn commit(&self) -> Result<(), Errno> {
         if !self.takes_effect.replace(true) {
-            self.in_flight.begin(self.call.id);
+            self.calls.in_flight.begin(self.call.id);
         }
         if self.listener.is_waiting(self.call.id) {
             Ok(())
@@ -196,7 +206,23 @@ impl<'v> Task<'v> {
     /// All effects of the call are done.
     pub fn end(&self) {
         if self.takes_effect.replace(false) {
-            self.in_flight.end(self.call.id);
+            self.calls.in_flight.end(self.call.id);
+        }
+    }
+
+    fn umask(&self) -> u32 {
+        match self.status.get() {
+            Some(status) => status.umask,
+            None => self.view.callers.umask(self.call.tid, || self.told()),
+        }
+    }
+
+    fn told(&self) -> Told {
+        let status = self.status();
+        Told {
+            process: status.process,
+            umask: status.umask,
+            is_true: status.is_read,
         }
     }
 
@@ -216,7 +242,7 @@ impl<'v> Task<'v> {
     pub fn creator(&self) -> Asker {
         Asker {
             credentials: self.credentials(),
-            umask: self.status().umask,
+            umask: self.umask(),
         }
     }
 
@@ -278,6 +304,13 @@ impl<'v> Task<'v> {
 
     /// Is the descriptor opened with O_PATH?
     pub fn is_path_only(&self, descriptor: i32) -> bool {
+        // The link's mode tells the access mode, proc_pid_fd(5). None: O_PATH, or open(2)'s access mode 3.
+        let link = self.descriptor_link(descriptor);
+        if let Ok(stat) = rustix::fs::statat(rustix::fs::CWD, link, AtFlags::SYMLINK_NOFOLLOW)
+            && stat.st_mode & 0o600 != 0
+        {
+            return false;
+        }
         self.descriptor_flags(descriptor)
             .is_some_and(|flags| flags & libc::O_PATH != 0)
     }
@@ -305,6 +338,14 @@ impl<'v> Task<'v> {
     }
 
     fn place_at_link(&self, link: &str) -> Result<Start, Errno> {
+        // Processes stay in a directory, and work through descriptors of one: what the last one began at is asked for first.
+        let hint = &self.view.begins_at_stand_ins;
+        if hint.load(Ordering::Relaxed) {
+            if let Some(start) = self.stand_in_at_link(link) {
+                return Ok(start);
+            }
+            hint.store(false, Ordering::Relaxed);
+        }
         let path = match rustix::fs::readlink(link, Vec::new()) {
             // Deeper than PATH_MAX: the link itself is a name for it.
             Err(Errno::NAMETOOLONG) => link.into(),
@@ -312,13 +353,10 @@ impl<'v> Task<'v> {
         };
         // Whatever the view made for a tracee has no name on the host any more.
         if path.ends_with(b" (deleted)")
-            && let Ok(stat) = rustix::fs::stat(link)
-            && let Object::Backed(_, backed) = self.by_identity(stat.st_dev, stat.st_ino)
+            && let Some(start) = self.stand_in_at_link(link)
         {
-            return Ok(Start {
-                place: backed.place(),
-                is_stand_in: true,
-            });
+            hint.store(true, Ordering::Relaxed);
+            return Ok(start);
         }
         let place = Place::Host {
             mount: self.table.root().clone(),
@@ -328,6 +366,17 @@ impl<'v> Task<'v> {
             place,
             is_stand_in: false,
         })
+    }
+
+    fn stand_in_at_link(&self, link: &str) -> Option<Start> {
+        let stat = rustix::fs::stat(link).ok()?;
+        match self.by_identity(stat.st_dev, stat.st_ino) {
+            Object::Backed(_, backed) => Some(Start {
+                place: backed.place(),
+                is_stand_in: true,
+            }),
+            Object::Kernel => None,
+        }
     }
 
     /// Where a path relative to `directory` (AT_FDCWD or a descriptor) begins.
@@ -380,9 +429,12 @@ impl<'v> Task<'v> {
         if !self.view.abilities.can_get_descriptors {
             return Err(Errno::NOSYS);
         }
-        let process =
-            rustix::process::Pid::from_raw(self.status().process as i32).ok_or(Errno::SRCH)?;
-        let pidfd = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
+        let open = |process: u32| {
+            let process = rustix::process::Pid::from_raw(process as i32).ok_or(Errno::SRCH)?;
+            rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
+        };
+        // Mostly it is the first thread that calls, and has the process's number.
+        let pidfd = open(self.call.tid).or_else(|_| open(self.process()))?;
         rustix::process::pidfd_getfd(
             &pidfd,
             descriptor,
@@ -392,13 +444,16 @@ impl<'v> Task<'v> {
 
     /// Thread group id.
     pub fn process(&self) -> u32 {
-        self.status().process
+        match self.status.get() {
+            Some(status) => status.process,
+            None => self.view.callers.process(self.call.tid, || self.told()),
+        }
     }
 }
 
 impl WalkContext for Task<'_> {
     fn process_id(&self) -> u32 {
-        self.status().process
+        self.process()
     }
 
     fn thread_id(&self) -> u32 {
@@ -424,6 +479,7 @@ impl WalkContext for Task<'_> {
 
 fn read_status(thread: u32) -> Status {
     let mut status = Status {
+        is_read: false,
         process: thread,
         descriptor_slots: 0,
         umask: 0o022,
@@ -445,6 +501,7 @@ fn read_status(thread: u32) -> Status {
         let mut numbers = value.split_ascii_whitespace();
         match key {
             "Tgid" => {
+                status.is_read = true;
                 status.process = numbers
                     .next()
                     .and_then(|n| n.parse().ok())

@@ -286,14 +286,15 @@ impl PageCache {
             undone?;
             return Err(Errno::BUSY);
         }
-        let clone = copy.try_clone().map_err(super::write_back::from_io)?;
-        written.moved(&mut state, clone);
+        let copy = Arc::new(copy);
+        written.moved(&mut state, Arc::clone(&copy));
         *written.growth.0.lock() = None;
         filled.descriptor = copy;
         filled.identity = new;
+        filled.is_idle.store(false, Ordering::Release);
         filled.is_in_memory = false;
         filled.charge.set(0);
-        if let Some(Some(watcher)) = self.watcher.get() {
+        if let Some(watcher) = self.watcher() {
             watcher.remove(file.key);
             watcher.add(&filled.descriptor, file.key);
         }
@@ -319,7 +320,8 @@ impl PageCache {
         let source = Copied(&filled.descriptor, filled.stamp);
         fill::copy(&writable, &source, attributes.size)?;
         set_times(&writable, attributes.modified)?;
-        let copy = spool::publish(writable, &style, false)?;
+        let copy = spool::publish(&writable, &style, false)?;
+        drop(writable);
         let stat = fstat(&copy)?;
         let identity = Identity {
             device: stat.st_dev,

@@ -5,11 +5,11 @@
 //! back. It is in memory in any case where it is there and open already, where writes are to be durable at once (the
 //! disk would then be waited for in vain), and where no spool can be used.
 //!
-//! Written back is: a file whose writer has closed it; at the clock's tick what has not been looked at for
-//! [`LONGEST_WAIT`]; what fsync(2), sync(2), msync(2) and their relatives ask for; everything at an unmount, at the end
-//! of the view and on its SIGTERM ([`PageCache::drain`]). When the supervisor is killed, changes since the last of
-//! these are lost, as they are with the kernel's own page cache at a power failure; what was fsynced is with the
-//! module.
+//! Written back is: a file whose writer has closed it, some milliseconds later; one that is renamed over another; at the
+//! clock's tick what has not been looked at for [`LONGEST_WAIT`]; what fsync(2), sync(2), msync(2) and their relatives
+//! ask for; everything at an unmount, at the end of the view and on its SIGTERM ([`PageCache::drain`]). When the
+//! supervisor is killed, changes since the last of these are lost, as they are with the kernel's own page cache at a
+//! power failure; what was fsynced is with the module.
 //!
 //! Measured on a 2-core virtual machine (release build): looking through 256 MB for what changed takes 20 ms (12 GB/s),
 //! so an fsync after 100 bytes changed in such a file costs that and one write of 64 KiB; a write(2) of 4 KiB at the
@@ -75,6 +75,7 @@ impl PageCache {
             }
             let wanted = &wanted;
             let stays = is_prompt || self.admits_writer(wanted.allocated_bytes);
+            let mut made_from = None;
             if !is_usable(&content, wanted, stays) {
                 if stays {
                     self.make_room(wanted.allocated_bytes);
@@ -87,9 +88,10 @@ impl PageCache {
                     _ => self.fill_where(wanted, source, stays),
                 };
                 match made {
-                    Ok(filled) => {
+                    Ok((filled, writable)) => {
                         self.retire(&mut content);
                         *content = Content::Filled(filled);
+                        made_from = Some(writable);
                     }
                     Err(error) => {
                         if matches!(*content, Content::Empty) {
@@ -102,12 +104,18 @@ impl PageCache {
             let Content::Filled(filled) = &mut *content else {
                 return Err(Errno::IO);
             };
-            let opened = reopen(filled.descriptor.as_fd(), flags)?;
+            // The kernel still knows the way through the number that the file was just opened by.
+            let by = made_from.as_ref().unwrap_or(&filled.descriptor);
+            let opened = filled.hand_out_by(by, flags)?;
+            drop(made_from);
             let written = match &filled.written {
                 Some(written) => Arc::clone(written),
                 None => self.begin(wanted, filled, sink)?,
             };
             written.opened(flags);
+            if let Some(watcher) = self.watcher.get_or_init(|| Watcher::start(self)) {
+                watcher.opened(wanted.key);
+            }
             return Ok((opened, filled.identity));
         }
     }
@@ -123,15 +131,12 @@ impl PageCache {
         let written = Arc::new(WrittenFile::new(
             wanted.key,
             wanted.name,
-            filled.descriptor.try_clone().map_err(from_io)?,
+            Arc::clone(&filled.descriptor),
             sink,
         )?);
         filled.written = Some(Arc::clone(&written));
         self.written.lock().insert(wanted.key, Arc::clone(&written));
         self.watch_growth(&written, filled.is_in_memory);
-        if let Some(watcher) = self.watcher.get_or_init(|| Watcher::start(self)) {
-            watcher.add(&filled.descriptor, wanted.key);
-        }
         Ok(written)
     }
 
@@ -282,7 +287,7 @@ impl PageCache {
         };
         for written in abandoned {
             written.abandon();
-            if let Some(Some(watcher)) = self.watcher.get() {
+            if let Some(watcher) = self.watcher() {
                 watcher.remove(written.key);
             }
             let Some(file) = self.files.lock().get(&written.key).cloned() else {
@@ -308,6 +313,25 @@ impl PageCache {
         let _ = self.write_back_and_settle(key);
     }
 
+    /// A file was opened for writing some time ago: is that over, or has the watcher to hear of its end?
+    pub(super) fn look_after(&self, key: FileKey) {
+        if self.last_opens(key).is_none() {
+            let (Some(written), Some(watcher)) = (self.written_file(key), self.watcher()) else {
+                return;
+            };
+            watcher.add(&written.file(), key);
+            // It may have been closed before the watch was there.
+            if self.last_opens(key).is_none() {
+                return;
+            }
+        }
+        self.writer_closed(key);
+    }
+
+    pub(super) fn watcher(&self) -> Option<&Watcher> {
+        self.watcher.get()?.as_ref()
+    }
+
     /// The last name of a file has gone. If nobody has it open either, its contents go now, so that the module can give
     /// the space away.
     pub(crate) fn last_name_removed(&self, key: FileKey) {
@@ -323,7 +347,7 @@ impl PageCache {
             && !is_opened_elsewhere(filled)
         {
             self.unlist(key, &file);
-            self.retire(&mut content);
+            self.bury(&mut content);
         }
     }
 
@@ -346,11 +370,12 @@ impl PageCache {
         // The lease that finds writers must not meet an open of ours.
         let content = file.content.lock();
         match &*content {
-            Content::Filled(Filled {
-                written: Some(written),
-                ..
-            }) => (!written.has_writer()).then(|| written.opens()),
-            _ => None,
+            Content::Filled(filled) => {
+                let written = filled.written.as_ref()?;
+                let has_writer = is_opened_elsewhere(filled) && written.has_writer();
+                (!has_writer).then(|| written.opens())
+            }
+            Content::Empty => None,
         }
     }
 
@@ -381,7 +406,8 @@ impl PageCache {
             .written
             .as_ref()
             .is_some_and(|other| Arc::ptr_eq(other, written));
-        if !is_same || written.opens() != opens || written.has_writer() {
+        // There was no writer, and only an open would bring one.
+        if !is_same || written.opens() != opens {
             return;
         }
         let has_name = written.sink().has_name();
@@ -396,13 +422,17 @@ impl PageCache {
         Self::charge(filled);
         match stamp {
             Some(stamp) => filled.stamp = stamp,
-            None => {
+            None if has_name => {
                 self.retire(&mut content);
+                self.unlist(key, &file);
+            }
+            None => {
+                self.bury(&mut content);
                 self.unlist(key, &file);
             }
         }
         self.written.lock().remove(&key);
-        if let Some(Some(watcher)) = self.watcher.get() {
+        if let Some(watcher) = self.watcher() {
             watcher.remove(key);
         }
     }
@@ -452,10 +482,6 @@ fn is_usable(content: &Content, wanted: &Wanted<'_>, may_be_in_memory: bool) -> 
     }
     let is_place_right = may_be_in_memory || !filled.is_in_memory || is_opened_elsewhere(filled);
     !wanted.is_direct && !filled.is_sealed && filled.stamp == wanted.stamp && is_place_right
-}
-
-pub(super) fn from_io(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
 /// A backing file as the source of another.

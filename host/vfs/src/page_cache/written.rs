@@ -256,7 +256,7 @@ impl WrittenFile {
     pub(super) fn new(
         key: FileKey,
         path: &[u8],
-        descriptor: OwnedFd,
+        descriptor: Arc<OwnedFd>,
         sink: Arc<dyn ContentSink>,
     ) -> Result<WrittenFile, Errno> {
         let seen = Seen::of(&fstat(&descriptor)?);
@@ -271,7 +271,7 @@ impl WrittenFile {
         Ok(WrittenFile {
             key,
             path: path.to_vec(),
-            descriptor: RwLock::new(Arc::new(descriptor)),
+            descriptor: RwLock::new(descriptor),
             sink,
             is_mappable: AtomicBool::new(false),
             is_prompt: AtomicBool::new(false),
@@ -302,8 +302,8 @@ impl WrittenFile {
 
     /// The contents are in another backing file now, which differs in nothing but its time of change. `state`: of this
     /// file.
-    pub(super) fn moved(&self, state: &mut State, descriptor: OwnedFd) {
-        *self.descriptor.write() = Arc::new(descriptor);
+    pub(super) fn moved(&self, state: &mut State, descriptor: Arc<OwnedFd>) {
+        *self.descriptor.write() = descriptor;
         state.seen = None;
     }
 

@@ -91,7 +91,7 @@ fn what_a_cut_took_away_during_a_write_back_does_not_come_back() {
                 device: 1,
                 inode: 1,
             };
-            let copy = file.try_clone().unwrap();
+            let copy = Arc::new(file.try_clone().unwrap());
             let written = WrittenFile::new(key, b"/f", copy, sink.clone()).unwrap();
             assert_eq!(pwrite(&file, b"changed", 0), Ok(7));
             *sink.cut.lock().unwrap() = Some((file.try_clone().unwrap(), cut_to));
