@@ -11,6 +11,7 @@
 //! | `ptrace`  | stops, registers, injected system calls                               |
 //! | `process` | fork, signal state, passing descriptors before the first notification |
 //! | `file`    | leases and other descriptor calls that rustix lacks                   |
+//! | `mapping` | files that are looked at while others write to them              |
 //! | `socket`  | names of sockets                                                      |
 //! | `probe`   | what this host allows                                                 |
 //!
@@ -18,6 +19,7 @@
 
 pub mod file;
 pub mod filter;
+pub mod mapping;
 pub mod memory;
 pub mod notify;
 pub mod probe;

@@ -76,11 +76,9 @@ fn sockets(s: &Setup) -> Vec<std::ffi::OsString> {
 /// Waits until process `pid` is dead. The kernel closes a process's descriptors before it shows it as dead, so an end of
 /// file on a pipe that `pid` held comes a moment earlier.
 fn ended(s: &Setup, who: &str, pid: i32) -> Result<(), String> {
-    s.wait_for(
-        &format!("the end of {who}"),
-        Duration::from_secs(2),
-        || !is_alive(pid),
-    )
+    s.wait_for(&format!("the end of {who}"), Duration::from_secs(2), || {
+        !is_alive(pid)
+    })
 }
 
 fn signals(s: &Setup) -> Result<(), String> {

@@ -8,11 +8,19 @@
 //! What failed stays changed and is tried again; nothing is dropped until the last drain gives up. Every error is kept
 //! in [`Errors`] until each descriptor has been told once.
 //!
+//! | Module     | Responsibility                                      |
+//! |------------|-----------------------------------------------------|
+//! | `transfer` | one write-back                                      |
+//! | `view`     | looking at files that are synchronized often        |
+//! | `data`     | reading where there is data                         |
+//! | `errors`   | what went wrong, and who has been told              |
+//!
 //! Locks: `state` is held while the module works. It is taken after `CachedFile::content`, never before.
 
 mod data;
 mod errors;
 mod transfer;
+mod view;
 
 pub(super) use data::for_each_data;
 pub use errors::Reporter;
@@ -22,6 +30,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+use view::{Mapped, Synchronized};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::{Stat, fstat};
@@ -145,6 +154,9 @@ pub(super) struct State {
     cost: Duration,
     is_failing: bool,
     errors: Errors,
+    synchronized: Synchronized,
+    /// A view of the backing file, while it is synchronized often.
+    mapped: Option<Mapped>,
 }
 
 impl State {
@@ -251,7 +263,7 @@ impl WrittenFile {
         let mut buffer = Vec::new();
         for_each_data(&descriptor, seen.size, &mut buffer, |offset, bytes| {
             for (index, chunk) in (chunks::chunk_of(offset)..).zip(bytes.chunks(CHUNK_BYTES)) {
-                table.set_entry(index, chunks::hash(chunk), chunks::blocks(chunk));
+                table.set(index, chunks::hash(chunk));
             }
             Ok(())
         })?;
@@ -277,6 +289,8 @@ impl WrittenFile {
                 cost: Duration::ZERO,
                 is_failing: false,
                 errors: Errors::default(),
+                synchronized: Synchronized::default(),
+                mapped: None,
             }),
         })
     }
@@ -291,6 +305,7 @@ impl WrittenFile {
     pub(super) fn moved(&self, state: &mut State, descriptor: OwnedFd) {
         *self.descriptor.write() = Arc::new(descriptor);
         state.seen = None;
+        state.mapped = None;
     }
 
     /// As [`WrittenFile::state`], but waits no longer than this.
@@ -416,6 +431,7 @@ impl WrittenFile {
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
+        state.unmap_resting();
         let Ok(stat) = fstat(&*self.file()) else {
             return;
         };
@@ -456,6 +472,9 @@ impl WrittenFile {
         }
         if self.is_abandoned() || !self.sink.has_name() {
             return Ok(());
+        }
+        if look == Look::Quick {
+            state.is_synchronized(&self.file(), &stat);
         }
         let result = self.transfer(state, &stat);
         state.is_failing = result.is_err();

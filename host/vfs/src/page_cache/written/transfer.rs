@@ -5,10 +5,14 @@
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::data::{BUFFER_BYTES, for_each_data, next_data};
+use super::data::{BUFFER_BYTES, next_chunks, next_data, read_range};
+use super::view::Mapped;
 use super::{Seen, State, WrittenFile, set_times};
 use crate::attributes::Timestamp;
-use crate::page_cache::chunks::{self, BLOCK_BYTES, BlockMask, CHUNK_BYTES, UNKNOWN, ZEROS};
+use crate::page_cache::chunks::{self, CHUNK_BYTES, UNKNOWN, ZEROS};
+
+/// Zeros that are written at once.
+const ZEROS_BYTES: usize = 16 * CHUNK_BYTES;
 
 impl WrittenFile {
     pub(super) fn transfer(&self, state: &mut State, stat: &Stat) -> Result<(), Errno> {
@@ -25,18 +29,15 @@ impl WrittenFile {
             // Whether there is room, the writes will tell; here it keeps them together, where they are several.
             let _ = self.reserve(state, before.size);
         }
-        let mut buffer = Vec::new();
-        let mut next = 0;
-        for_each_data(&self.file(), before.size, &mut buffer, |offset, bytes| {
-            if self.is_abandoned() {
-                return Err(Errno::CANCELED);
+        let mapped = state.mapped.take();
+        has_changed |= self.compare(state, before.size, mapped.as_ref())?;
+        match mapped {
+            // It was cut while it was looked at.
+            Some(mapped) if mapped.is_damaged() => {
+                has_changed |= self.compare(state, before.size, None)?;
             }
-            has_changed |= self.write_hole(state, next, offset, before.size)?;
-            has_changed |= self.write_changed(state, offset, bytes)?;
-            next = offset + bytes.len() as u64;
-            Ok(())
-        })?;
-        has_changed |= self.write_hole(state, next, before.size, before.size)?;
+            mapped => state.mapped = mapped,
+        }
         if state.module_size < before.size {
             self.sink.set_size(before.size)?;
             state.module_size = before.size;
@@ -64,6 +65,45 @@ impl WrittenFile {
         Ok(())
     }
 
+    /// Writes what differs in the first `size` bytes. Was there anything?
+    fn compare(
+        &self,
+        state: &mut State,
+        size: u64,
+        mapped: Option<&Mapped>,
+    ) -> Result<bool, Errno> {
+        let file = self.file();
+        let mut buffer = Vec::new();
+        let mut has_changed = false;
+        let mut next = 0;
+        let is_dense = mapped.is_some_and(|mapped| mapped.is_dense);
+        let range_from = |offset| match is_dense {
+            true => (offset < size).then_some((offset, size)),
+            false => next_chunks(&file, offset, size),
+        };
+        'data: while let Some((start, end)) = range_from(next) {
+            has_changed |= self.write_hole(state, next, start, size)?;
+            let mut at = start;
+            while at < end {
+                if self.is_abandoned() {
+                    return Err(Errno::CANCELED);
+                }
+                let (from, until) = match mapped {
+                    Some(mapped) => mapped.next_change(&state.table, at, end),
+                    None => (at, end.min(at + BUFFER_BYTES as u64)),
+                };
+                let bytes = read_range(&file, &mut buffer, from, until)?;
+                has_changed |= self.write_changed(state, from, bytes)?;
+                next = from + bytes.len() as u64;
+                if next < until {
+                    break 'data; // cut meanwhile: the next look sees it
+                }
+                at = until;
+            }
+        }
+        Ok(has_changed | self.write_hole(state, next, size, size)?)
+    }
+
     /// Between `start` and `end` (a chunk's start, or the end of the file) the backing file has a hole.
     fn write_hole(
         &self,
@@ -72,18 +112,24 @@ impl WrittenFile {
         end: u64,
         size: u64,
     ) -> Result<bool, Errno> {
-        static NOTHING: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
+        static NOTHING: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
         let mut has_changed = false;
         let mut next = start.div_ceil(CHUNK_BYTES as u64);
         let end = end.div_ceil(CHUNK_BYTES as u64);
-        while let Some(index) = state.table.next_data(next, end) {
-            next = index + 1;
-            let offset = index * CHUNK_BYTES as u64;
-            let length = (size - offset).min(CHUNK_BYTES as u64) as usize;
+        while let Some(first) = state.table.next_data(next, end) {
+            next = first + 1;
+            let most = end.min(first + (ZEROS_BYTES / CHUNK_BYTES) as u64);
+            while next < most && state.table.get(next) != ZEROS {
+                next += 1;
+            }
+            let offset = first * CHUNK_BYTES as u64;
+            let length = (size - offset).min((next - first) * CHUNK_BYTES as u64);
             self.sink
-                .write(offset, NOTHING.get(..length).unwrap_or_default())?;
-            state.table.set(index, ZEROS);
-            state.module_size = state.module_size.max(offset + length as u64);
+                .write(offset, NOTHING.get(..length as usize).unwrap_or_default())?;
+            for index in first..next {
+                state.table.set(index, ZEROS);
+            }
+            state.module_size = state.module_size.max(offset + length);
             has_changed = true;
         }
         Ok(has_changed)
@@ -91,36 +137,24 @@ impl WrittenFile {
 
     /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
     fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
-        let mut written: Vec<(u64, u64, BlockMask)> = Vec::new();
+        let mut changed: Vec<(u64, u64)> = Vec::new();
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-        let mut add = |range: std::ops::Range<usize>| match runs.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => runs.push(range),
-        };
         let mut position = 0;
         for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
-            let (hash, (known, held)) = (chunks::hash(chunk), state.table.entry(index));
-            if hash != known {
-                let blocks = chunks::blocks(chunk);
-                let end = start + (position + chunk.len()) as u64;
-                // Of a file that was cut meanwhile the module still has what lay behind.
-                let behind = match end < state.module_size {
-                    true => held & !chunks::blocks_within(chunk.len()),
-                    false => 0,
-                };
-                written.push((index, hash, blocks | behind));
-                // Zeros that the module has already are left out: they may be a hole.
-                let mut place = position;
-                for (number, block) in chunk.chunks(BLOCK_BYTES).enumerate() {
-                    if (blocks | held) >> number & 1 == 1 {
-                        add(place..place + block.len());
-                    }
-                    place += block.len();
+            let end = position + chunk.len();
+            let hash = chunks::hash(chunk);
+            if hash != state.table.get(index) {
+                // Of a chunk that was cut meanwhile the module still has what lay behind.
+                let is_cut = chunk.len() < CHUNK_BYTES && start + (end as u64) < state.module_size;
+                changed.push((index, if is_cut { UNKNOWN } else { hash }));
+                match runs.last_mut() {
+                    Some(last) if last.end == position => last.end = end,
+                    _ => runs.push(position..end),
                 }
             }
-            position += chunk.len();
+            position = end;
         }
-        for (index, ..) in &written {
+        for (index, _) in &changed {
             state.table.set(*index, UNKNOWN);
         }
         for run in runs {
@@ -130,10 +164,10 @@ impl WrittenFile {
                 .write(offset, bytes.get(run).unwrap_or_default())?;
             state.module_size = state.module_size.max(end);
         }
-        for (index, hash, blocks) in &written {
-            state.table.set_entry(*index, *hash, *blocks);
+        for (index, hash) in &changed {
+            state.table.set(*index, *hash);
         }
-        Ok(!written.is_empty())
+        Ok(!changed.is_empty())
     }
 
     /// Reserves space for the data behind what is reserved already.
