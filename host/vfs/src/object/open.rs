@@ -238,7 +238,7 @@ impl Dentry {
     pub fn synchronize_open(
         &self,
         identity: Identity,
-        reporter: Reporter,
+        reporter: &dyn Reporter,
         data_only: bool,
     ) -> Result<bool, Errno> {
         if self.kind() != Kind::RegularFile {

@@ -66,8 +66,8 @@ use spool::Spool;
 use watcher::Watcher;
 pub use write_back::Unwritten;
 pub(crate) use written::ContentSink;
-pub use written::Reporter;
 use written::WrittenFile;
+pub use written::{Descriptor, Reporter};
 
 /// Names a file: the device of its instance and its inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,7 +16,7 @@
 //! end of a file costs what it costs on tmpfs, and on a spool on ext4 1.4 to 1.6 times that. The cliff: many fsyncs of a
 //! file of gigabytes that is open for reading and writing.
 //!
-//! An error is told to each descriptor's next fsync once, and to whoever unmounts; what was not written stays, and is
+//! An error is told to each open file description's next fsync once, and to whoever unmounts; what was not written stays, and is
 //! tried again. A file without a name is not written at all.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -154,7 +154,7 @@ impl PageCache {
     pub(crate) fn synchronize_file(
         &self,
         key: FileKey,
-        reporter: Reporter,
+        reporter: &dyn Reporter,
         data_only: bool,
     ) -> Option<Result<(), Errno>> {
         let written = self.written_file(key)?;

@@ -6,7 +6,7 @@
 //! those of the bytes that were sent.
 //!
 //! What failed stays changed and is tried again; nothing is dropped until the last drain gives up. Every error is kept
-//! in [`Errors`] until each descriptor has been told once.
+//! in [`Errors`] until each open file description has been told once.
 //!
 //! | Module     | Responsibility                                      |
 //! |------------|-----------------------------------------------------|
@@ -23,7 +23,7 @@ mod transfer;
 mod view;
 
 pub(super) use data::for_each_data;
-pub use errors::Reporter;
+pub use errors::{Descriptor, Reporter};
 
 use errors::Errors;
 use std::os::fd::OwnedFd;
@@ -408,7 +408,11 @@ impl WrittenFile {
     ///
     /// # Errors
     /// Those of writing back, now or at any time since `reporter` was last told.
-    pub(super) fn synchronize(&self, reporter: Reporter, data_only: bool) -> Result<(), Errno> {
+    pub(super) fn synchronize(
+        &self,
+        reporter: &dyn Reporter,
+        data_only: bool,
+    ) -> Result<(), Errno> {
         let mut state = self.state.lock();
         let mut result = self.write_back_locked(&mut state, Look::Quick);
         if result.is_ok() && self.sink.has_name() {

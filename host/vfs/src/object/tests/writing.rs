@@ -1,7 +1,7 @@
 //! Writing through the page cache: what the module gets, when, and who hears of errors.
 
 use super::*;
-use crate::page_cache::Reporter;
+use crate::page_cache::Descriptor;
 use crate::permission::Caller;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -60,17 +60,14 @@ fn wait_until_released(mounted: &Mounted) {
     });
 }
 
-fn reporter(descriptor: i32) -> Reporter {
-    Reporter {
-        process: 1,
-        descriptor,
-    }
+fn reporter(number: i32) -> Descriptor {
+    Descriptor { process: 1, number }
 }
 
 fn fsync(mounted: &Mounted, path: &str, file: &File, who: i32) -> Result<bool, Errno> {
     let identity = crate::attributes::Identity::of(file).unwrap();
     let dentry = mounted.find(path).unwrap();
-    dentry.synchronize_open(identity, reporter(who), false)
+    dentry.synchronize_open(identity, &reporter(who), false)
 }
 
 fn pattern(length: usize, seed: u32) -> Vec<u8> {
@@ -398,7 +395,7 @@ fn a_removed_file_is_not_written_and_goes_with_its_last_user() {
     mounted.root.remove_file(b"file", false, &owner()).unwrap();
     let identity = crate::attributes::Identity::of(&file).unwrap();
     assert_eq!(
-        dentry.synchronize_open(identity, reporter(1), false),
+        dentry.synchronize_open(identity, &reporter(1), false),
         Ok(true)
     );
     assert_eq!(dentry.attributes().unwrap().size, 12);
