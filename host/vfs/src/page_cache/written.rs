@@ -480,7 +480,7 @@ impl WrittenFile {
         if look == Look::Quick {
             state.is_synchronized(&self.file(), &stat);
         }
-        let result = self.transfer(state, &stat);
+        let result = self.transfer(state, &stat, look);
         state.is_failing = result.is_err();
         match result {
             Ok(()) => state.errors.has_recovered = true,

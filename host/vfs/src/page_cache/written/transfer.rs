@@ -7,15 +7,24 @@ use rustix::io::Errno;
 
 use super::data::{BUFFER_BYTES, next_chunks, next_data, read_range};
 use super::view::Mapped;
-use super::{Seen, State, WrittenFile, set_times};
+use super::{Look, Seen, State, WrittenFile, set_times};
 use crate::attributes::Timestamp;
 use crate::page_cache::chunks::{self, CHUNK_BYTES, UNKNOWN, ZEROS};
 
 /// Zeros that are written at once.
 const ZEROS_BYTES: usize = 16 * CHUNK_BYTES;
 
+/// What is looked at.
+#[derive(Clone, Copy)]
+struct Compared {
+    /// Bytes of the file.
+    size: u64,
+    /// From here on zeros that are no hole are written.
+    zeros_from: u64,
+}
+
 impl WrittenFile {
-    pub(super) fn transfer(&self, state: &mut State, stat: &Stat) -> Result<(), Errno> {
+    pub(super) fn transfer(&self, state: &mut State, stat: &Stat, look: Look) -> Result<(), Errno> {
         let before = Seen::of(stat);
         let looked_at = Timestamp::now();
         state.seen = None;
@@ -29,12 +38,22 @@ impl WrittenFile {
             // Whether there is room, the writes will tell; here it keeps them together, where they are several.
             let _ = self.reserve(state, before.size);
         }
+        // Zeros that somebody wrote at the end and wants to have on the disk are to have their place there, as a database
+        // that makes its log so expects. Otherwise they may stay holes.
+        let zeros_from = match look {
+            Look::Quick => state.module_size,
+            Look::Thorough => u64::MAX,
+        };
+        let compared = Compared {
+            size: before.size,
+            zeros_from,
+        };
         let mapped = state.mapped.take();
-        has_changed |= self.compare(state, before.size, mapped.as_ref())?;
+        has_changed |= self.compare(state, compared, mapped.as_ref())?;
         match mapped {
             // It was cut while it was looked at.
             Some(mapped) if mapped.is_damaged() => {
-                has_changed |= self.compare(state, before.size, None)?;
+                has_changed |= self.compare(state, compared, None)?;
             }
             mapped => state.mapped = mapped,
         }
@@ -65,13 +84,14 @@ impl WrittenFile {
         Ok(())
     }
 
-    /// Writes what differs in the first `size` bytes. Was there anything?
+    /// Writes what differs. Was there anything?
     fn compare(
         &self,
         state: &mut State,
-        size: u64,
+        compared: Compared,
         mapped: Option<&Mapped>,
     ) -> Result<bool, Errno> {
+        let size = compared.size;
         let file = self.file();
         let mut buffer = Vec::new();
         let mut has_changed = false;
@@ -89,11 +109,13 @@ impl WrittenFile {
                     return Err(Errno::CANCELED);
                 }
                 let (from, until) = match mapped {
-                    Some(mapped) => mapped.next_change(&state.table, at, end),
-                    None => (at, end.min(at + BUFFER_BYTES as u64)),
+                    Some(mapped) if end <= compared.zeros_from => {
+                        mapped.next_change(&state.table, at, end)
+                    }
+                    _ => (at, end.min(at + BUFFER_BYTES as u64)),
                 };
                 let bytes = read_range(&file, &mut buffer, from, until)?;
-                has_changed |= self.write_changed(state, from, bytes)?;
+                has_changed |= self.write_changed(state, from, bytes, compared.zeros_from)?;
                 next = from + bytes.len() as u64;
                 if next < until {
                     break 'data; // cut meanwhile: the next look sees it
@@ -136,14 +158,21 @@ impl WrittenFile {
     }
 
     /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
-    fn write_changed(&self, state: &mut State, start: u64, bytes: &[u8]) -> Result<bool, Errno> {
+    fn write_changed(
+        &self,
+        state: &mut State,
+        start: u64,
+        bytes: &[u8],
+        zeros_from: u64,
+    ) -> Result<bool, Errno> {
         let mut changed: Vec<(u64, u64)> = Vec::new();
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         let mut position = 0;
         for (index, chunk) in (chunks::chunk_of(start)..).zip(bytes.chunks(CHUNK_BYTES)) {
             let end = position + chunk.len();
             let hash = chunks::hash(chunk);
-            if hash != state.table.get(index) {
+            let is_wanted = start + position as u64 >= zeros_from;
+            if hash != state.table.get(index) || is_wanted {
                 // Of a chunk that was cut meanwhile the module still has what lay behind.
                 let is_cut = chunk.len() < CHUNK_BYTES && start + (end as u64) < state.module_size;
                 changed.push((index, if is_cut { UNKNOWN } else { hash }));
