@@ -13,10 +13,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Bytes of a page on x86-64.
-const PAGE_BYTES: usize = 4096;
+use crate::digest::{PAGE_BYTES, Page};
 
 /// The mappings there are.
 static SLOTS: [Slot; 128] = [const { Slot::free() }; 128];
@@ -110,16 +109,13 @@ impl FileMapping {
         self.length
     }
 
-    /// What is mapped, as words. Those behind the end of the file are zeros, and reading them is damage.
-    pub fn words(&self) -> &[AtomicU64] {
+    /// What is mapped. Behind the end of the file there are zeros, and reading them is damage.
+    pub fn pages(&self) -> &[Page] {
         // SAFETY: the mapping is `length` readable bytes, aligned to a page, for as long as `self` lives: where the file
         // ends, the handler puts readable pages. Others change the bytes at any time, which atomics allow; they are
         // only loaded, which atomics of this size allow on memory that is mapped for reading only.
         unsafe {
-            std::slice::from_raw_parts(
-                self.start.as_ptr().cast::<AtomicU64>(),
-                self.length / size_of::<u64>(),
-            )
+            std::slice::from_raw_parts(self.start.as_ptr().cast::<Page>(), self.length / PAGE_BYTES)
         }
     }
 
@@ -233,7 +229,7 @@ mod tests {
     }
 
     fn word(mapping: &FileMapping, index: usize) -> u64 {
-        mapping.words()[index].load(Ordering::Relaxed)
+        mapping.pages()[index / 512].0[index % 512].load(Ordering::Relaxed)
     }
 
     #[test]
@@ -241,7 +237,7 @@ mod tests {
         let _few = PLACES.read();
         let file = file(&[1; 8192]);
         let mapping = FileMapping::new(&file, 5000).unwrap();
-        assert_eq!((mapping.length(), mapping.words().len()), (8192, 1024));
+        assert_eq!((mapping.length(), mapping.pages().len()), (8192, 2));
         assert_eq!(word(&mapping, 1023), 0x0101_0101_0101_0101);
         pwrite(&file, &7u64.to_le_bytes(), 4096).unwrap();
         assert_eq!(word(&mapping, 512), 7);

@@ -5,21 +5,20 @@
 //! disk's file, but the kernel cleans them by itself at any time). So a write-back looks at the backing file at the
 //! speed of memory and hands on only the chunks whose hash differs. One gigabyte of data has 2 MiB of hashes.
 //!
-//! The hash is NH, the sum of products of UMAC (RFC 4418, section 5.2.2), on words of 64 bits, and a multiply-shift hash
-//! (Dietzfelbinger) that folds its 128 bits and the length to 64. Two contents that differ have the same
-//! with a probability of less than 2^-62, whatever they are: the keys are chosen at random per process. No locks.
+//! The hash is that of `view_sys::digest`, and a multiply-shift hash (Dietzfelbinger) that folds its 128 bits and the length to
+//! 64. Two contents that differ have the same with a probability of less than 2^-62, whatever they are: the keys are
+//! chosen at random per process. No locks.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use view_sys::digest::{self, PAGE_BYTES, Page, digest, digest_bytes};
 
 /// Bytes of a chunk.
-pub(super) const CHUNK_BYTES: usize = 4096;
-/// Words of a chunk.
-pub(super) const CHUNK_WORDS: usize = CHUNK_BYTES / size_of::<u64>();
+pub(super) const CHUNK_BYTES: usize = PAGE_BYTES;
 /// The hash of a chunk of zeros, whatever its length: that of a hole, and of what the module never had.
 pub(super) const ZEROS: u64 = 0;
 /// Differs from every hash: the chunk has to be written.
@@ -28,12 +27,12 @@ pub(super) const UNKNOWN: u64 = 1;
 /// Entries of a page of the table; it stands for 1 MiB of the file.
 const PAGE_ENTRIES: u64 = 256;
 
-type Page = [u64; PAGE_ENTRIES as usize];
+type Entries = [u64; PAGE_ENTRIES as usize];
 
 /// The hashes of a file's chunks. Takes memory only where there is data: files may be sparse, and terabytes long.
 #[derive(Debug, Default)]
 pub(super) struct ChunkTable {
-    pages: BTreeMap<u64, Box<Page>>,
+    pages: BTreeMap<u64, Box<Entries>>,
 }
 
 impl ChunkTable {
@@ -118,7 +117,7 @@ impl ChunkTable {
     }
 }
 
-fn empty_page() -> Box<Page> {
+fn empty_page() -> Box<Entries> {
     Box::new([ZEROS; PAGE_ENTRIES as usize])
 }
 
@@ -138,42 +137,23 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
         return ZEROS;
     }
     let keys = keys();
-    let (blocks, rest) = bytes.as_chunks::<64>();
-    let mut sums = [0; 4];
-    let (key_blocks, _) = keys.words.as_chunks::<8>();
-    for (block, key) in blocks.iter().zip(key_blocks) {
-        add(&mut sums, &words(block), key);
-    }
-    if let (false, Some(key)) = (rest.is_empty(), key_blocks.get(blocks.len())) {
-        let mut last = [0; 64];
-        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        add(&mut sums, &words(&last), key);
-    }
-    keys.finish(sums, bytes.len())
+    let sum = match bytes.try_into() {
+        Ok(whole) => digest_bytes(whole, &keys.words),
+        Err(_) => {
+            let mut part = [0; CHUNK_BYTES];
+            part.iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = *from);
+            digest_bytes(&part, &keys.words)
+        }
+    };
+    keys.finish(sum, bytes.len())
 }
 
 /// The hash of a whole chunk that is mapped, and may change meanwhile.
-pub(super) fn hash_mapped(chunk: &[AtomicU64; CHUNK_WORDS]) -> u64 {
+pub(super) fn hash_mapped(chunk: &Page) -> u64 {
     let keys = keys();
-    let (key_blocks, _) = keys.words.as_chunks::<8>();
-    let (blocks, _) = chunk.as_chunks::<8>();
-    let mut sums = [0; 4];
-    for (block, key) in blocks.iter().zip(key_blocks) {
-        let [a, b, c, d, e, f, g, h] = block;
-        let load = |word: &AtomicU64| u64::from_le(word.load(Ordering::Relaxed));
-        let words = [
-            load(a),
-            load(b),
-            load(c),
-            load(d),
-            load(e),
-            load(f),
-            load(g),
-            load(h),
-        ];
-        add(&mut sums, &words, key);
-    }
-    match keys.finish(sums, CHUNK_BYTES) {
+    match keys.finish(digest(chunk, &keys.words), CHUNK_BYTES) {
         hash if hash == keys.zeros => ZEROS,
         hash => hash,
     }
@@ -188,29 +168,9 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
         && blocks.remainder().iter().all(|byte| *byte == 0)
 }
 
-/// NH of eight words more, on four lanes that do not wait for each other.
-#[inline(always)]
-fn add(sums: &mut [u128; 4], words: &[u64; 8], keys: &[u64; 8]) {
-    let [a, b, c, d, e, f, g, h] = words;
-    let [ka, kb, kc, kd, ke, kf, kg, kh] = keys;
-    let product = |a: &u64, ka: &u64, b: &u64, kb: &u64| {
-        u128::from(a.wrapping_add(*ka)) * u128::from(b.wrapping_add(*kb))
-    };
-    let [w, x, y, z] = sums;
-    *w = w.wrapping_add(product(a, ka, b, kb));
-    *x = x.wrapping_add(product(c, kc, d, kd));
-    *y = y.wrapping_add(product(e, ke, f, kf));
-    *z = z.wrapping_add(product(g, kg, h, kh));
-}
-
-fn words(bytes: &[u8; 64]) -> [u64; 8] {
-    let (words, _) = bytes.as_chunks::<8>();
-    std::array::from_fn(|index| words.get(index).map_or(0, |word| u64::from_le_bytes(*word)))
-}
-
 /// What the hash is keyed with.
 struct Keys {
-    words: [u64; CHUNK_WORDS],
+    words: digest::Keys,
     fold: [u128; 4],
     /// Of a chunk of zeros.
     zeros: u64,
@@ -221,21 +181,16 @@ impl Keys {
         let state = RandomState::new();
         let wide = |index: u64| u128::from(state.hash_one(index)) << 64;
         let mut keys = Keys {
-            words: std::array::from_fn(|index| state.hash_one(index)),
+            words: digest::Keys(std::array::from_fn(|index| state.hash_one(index))),
             fold: [1000, 1002, 1004, 1006]
                 .map(|index| wide(index) | u128::from(state.hash_one(index + 1))),
             zeros: 0,
         };
-        let mut sums = [0; 4];
-        for key in keys.words.as_chunks::<8>().0 {
-            add(&mut sums, &[0; 8], key);
-        }
-        keys.zeros = keys.finish(sums, CHUNK_BYTES);
+        keys.zeros = keys.finish(digest_bytes(&[0; CHUNK_BYTES], &keys.words), CHUNK_BYTES);
         keys
     }
 
-    fn finish(&self, sums: [u128; 4], length: usize) -> u64 {
-        let sum = sums.into_iter().fold(0, u128::wrapping_add);
+    fn finish(&self, sum: u128, length: usize) -> u64 {
         let [low, high, count, offset] = self.fold;
         let folded = low
             .wrapping_mul(sum & u128::from(u64::MAX))
@@ -255,6 +210,7 @@ fn keys() -> &'static Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn every_bit_and_the_length_count() {
@@ -285,9 +241,11 @@ mod tests {
     #[test]
     fn what_is_mapped_has_the_same_hash() {
         let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|n| (n % 253) as u8).collect();
-        let mapped = |bytes: &[u8]| -> [AtomicU64; CHUNK_WORDS] {
+        let mapped = |bytes: &[u8]| {
             let (words, _) = bytes.as_chunks::<8>();
-            std::array::from_fn(|index| AtomicU64::new(u64::from_le_bytes(words[index])))
+            Page(std::array::from_fn(|index| {
+                AtomicU64::new(u64::from_le_bytes(words[index]))
+            }))
         };
         assert_eq!(hash_mapped(&mapped(&bytes)), hash(&bytes));
         assert_eq!(hash_mapped(&mapped(&[0; CHUNK_BYTES])), ZEROS);

@@ -14,7 +14,7 @@ use view_sys::mapping::FileMapping;
 
 use super::State;
 use super::data::BUFFER_BYTES;
-use crate::page_cache::chunks::{self, CHUNK_BYTES, CHUNK_WORDS, ChunkTable};
+use crate::page_cache::chunks::{self, CHUNK_BYTES, ChunkTable};
 
 /// Smaller files are read: that costs less than a page fault for each 64 KiB.
 const SMALLEST: u64 = 256 * 1024;
@@ -102,10 +102,10 @@ impl Mapped {
     /// the module has, as far as can be seen here; it is empty, at `end`, when all are alike.
     pub(super) fn next_change(&self, table: &ChunkTable, start: u64, end: u64) -> (u64, u64) {
         let chunk = CHUNK_BYTES as u64;
-        let (seen, _) = self.mapping.words().as_chunks::<CHUNK_WORDS>();
+        let seen = self.mapping.pages();
         let whole = chunks::chunk_of(end);
         let hash = |index: u64| match seen.get(index as usize) {
-            Some(words) if index < whole => Some(chunks::hash_mapped(words)),
+            Some(page) if index < whole => Some(chunks::hash_mapped(page)),
             // What is left behind the last whole chunk is read.
             _ => None,
         };
