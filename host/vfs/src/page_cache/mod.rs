@@ -25,21 +25,25 @@
 //! | `chunks`     | the hashes that tell which parts changed                             |
 //! | `relocation` | written files that outgrow memory move to the disk                   |
 //! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
+//! | `prompt`     | the thread that hears of writes to O_SYNC files                      |
+//! | `watches`    | what both hear with                                                  |
 //!
 //! Tests are with their only user, in `object::tests::content` and `object::tests::writing`.
 //!
 //! Lock order: `CachedFile::content` (held while a file is filled or made clean), then `WrittenFile`'s state (held
 //! while it is written back), then `PageCache::files`. Under `files` another file's `content` is never waited for.
-//! `PageCache::outdated`, `PageCache::written` and the watcher's tables are leaves.
+//! `PageCache::outdated`, `PageCache::written` and the tables of `watches` are leaves.
 
 mod allocate;
 mod budget;
 mod chunks;
 mod fill;
+mod prompt;
 mod relocation;
 mod reopen;
 mod spool;
 mod watcher;
+mod watches;
 mod write_back;
 mod written;
 
@@ -63,7 +67,7 @@ use relocation::Relocation;
 pub use relocation::{Holders, Outgrown};
 pub(crate) use spool::BackingStyle;
 use spool::Spool;
-use watcher::Watcher;
+use watches::Watches;
 pub use write_back::Unwritten;
 pub(crate) use written::ContentSink;
 use written::WrittenFile;
@@ -137,7 +141,9 @@ pub struct PageCache {
     /// Files that somebody may write to, or with changes.
     written: Mutex<HashMap<FileKey, Arc<WrittenFile>>>,
     /// Started with the first file that is opened for writing.
-    watcher: OnceLock<Option<Watcher>>,
+    watcher: OnceLock<Option<Arc<Watches>>>,
+    /// Started with the first that is opened with O_SYNC or O_DSYNC.
+    prompt: OnceLock<Option<Arc<Watches>>>,
     relocation: Relocation,
     release: Arc<Release>,
 }
@@ -197,6 +203,7 @@ impl PageCache {
             outdated: Mutex::new(Vec::new()),
             written: Mutex::new(HashMap::new()),
             watcher: OnceLock::new(),
+            prompt: OnceLock::new(),
             relocation: Relocation::default(),
             release: Arc::default(),
         })

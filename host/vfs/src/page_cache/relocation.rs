@@ -24,8 +24,8 @@ use parking_lot::{Condvar, Mutex};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
+use super::fill::Copied;
 use super::is_opened_elsewhere;
-use super::write_back::Copied;
 use super::written::{WrittenFile, set_times};
 use super::{BackingStyle, Content, FileKey, Filled, PageCache, fill, spool};
 use crate::attributes::{Attributes, Identity};
@@ -293,10 +293,7 @@ impl PageCache {
         filled.identity = new;
         filled.is_in_memory = false;
         filled.charge.set(0);
-        if let Some(Some(watcher)) = self.watcher.get() {
-            watcher.remove(file.key);
-            watcher.add(&filled.descriptor, file.key);
-        }
+        self.watch_instead(&written, &filled.descriptor);
         if let Some(release) = self.release.0.get() {
             release(old);
         }

@@ -5,7 +5,7 @@
 //! back. It is in memory in any case where it is there and open already, where writes are to be durable at once (the
 //! disk would then be waited for in vain), and where no spool can be used.
 //!
-//! Written back is: a file whose writer has closed it; at the clock's tick what has not been looked at for
+//! Written back is: a file whose writer has closed it, or that was written to with O_SYNC (see `prompt`); at the clock's tick what has not been looked at for
 //! [`LONGEST_WAIT`]; what fsync(2), sync(2), msync(2) and their relatives ask for; everything at an unmount, at the end
 //! of the view and on its SIGTERM ([`PageCache::drain`]). When the supervisor is killed, changes since the last of
 //! these are lost, as they are with the kernel's own page cache at a power failure; what was fsynced is with the
@@ -24,13 +24,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::fs::{Mode, SeekFrom, fchmod, fstat, ftruncate, seek};
-use rustix::io::{Errno, pread};
+use rustix::fs::{Mode, fchmod, fstat, ftruncate};
+use rustix::io::Errno;
 
-use super::watcher::Watcher;
+use super::fill::Copied;
 use super::written::{self, ContentSink, Look, Reporter, WrittenFile};
-use super::{Content, ContentSource, FileKey, Filled, NextData, PageCache, Stamp, Wanted};
-use super::{is_opened_elsewhere, reopen};
+use super::{Content, ContentSource, FileKey, Filled, PageCache, Stamp, Wanted};
+use super::{is_opened_elsewhere, prompt, reopen, watcher};
 use crate::attributes::{Attributes, Identity};
 
 /// A change waits at most this long, as long as nobody asks for it.
@@ -108,6 +108,9 @@ impl PageCache {
                 None => self.begin(wanted, filled, sink)?,
             };
             written.opened(flags);
+            if is_prompt {
+                self.watch_writes(&written, filled);
+            }
             return Ok((opened, filled.identity));
         }
     }
@@ -129,10 +132,37 @@ impl PageCache {
         filled.written = Some(Arc::clone(&written));
         self.written.lock().insert(wanted.key, Arc::clone(&written));
         self.watch_growth(&written, filled.is_in_memory);
-        if let Some(watcher) = self.watcher.get_or_init(|| Watcher::start(self)) {
-            watcher.add(&filled.descriptor, wanted.key);
+        if let Some(watches) = self.watcher.get_or_init(|| watcher::start(self)) {
+            watches.add(&filled.descriptor, wanted.key);
         }
         Ok(written)
+    }
+
+    /// Writes are to be durable at once.
+    fn watch_writes(self: &Arc<Self>, written: &WrittenFile, filled: &Filled) {
+        if let Some(watches) = self.prompt.get_or_init(|| prompt::start(self)) {
+            watches.add(&filled.descriptor, written.key);
+        }
+    }
+
+    /// Nobody needs to hear of this file any more.
+    fn unwatch(&self, key: FileKey) {
+        for watches in [&self.watcher, &self.prompt] {
+            if let Some(Some(watches)) = watches.get() {
+                watches.remove(key);
+            }
+        }
+    }
+
+    /// A file has another backing file now.
+    pub(super) fn watch_instead(&self, written: &WrittenFile, descriptor: &OwnedFd) {
+        self.unwatch(written.key);
+        if let Some(Some(watches)) = self.watcher.get() {
+            watches.add(descriptor, written.key);
+        }
+        if let (Some(Some(watches)), true) = (self.prompt.get(), written.is_prompt()) {
+            watches.add(descriptor, written.key);
+        }
     }
 
     /// Is anything open for writing, or not written back?
@@ -281,9 +311,7 @@ impl PageCache {
         };
         for written in abandoned {
             written.abandon();
-            if let Some(Some(watcher)) = self.watcher.get() {
-                watcher.remove(written.key);
-            }
+            self.unwatch(written.key);
             let Some(file) = self.files.lock().get(&written.key).cloned() else {
                 continue;
             };
@@ -401,9 +429,7 @@ impl PageCache {
             }
         }
         self.written.lock().remove(&key);
-        if let Some(Some(watcher)) = self.watcher.get() {
-            watcher.remove(key);
-        }
+        self.unwatch(key);
     }
 
     /// Files that wait to be written back hold descriptors: a writer that finds none left helps.
@@ -455,36 +481,4 @@ fn is_usable(content: &Content, wanted: &Wanted<'_>, may_be_in_memory: bool) -> 
 
 pub(super) fn from_io(error: std::io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
-}
-
-/// A backing file as the source of another.
-pub(super) struct Copied<'a>(pub(super) &'a OwnedFd, pub(super) Stamp);
-
-impl ContentSource for Copied<'_> {
-    fn stamp(&self) -> Result<Stamp, Errno> {
-        Ok(self.1)
-    }
-
-    fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
-        let mut bytes = vec![0; size as usize];
-        let mut done = 0;
-        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match pread(self.0, rest, offset + done as u64)? {
-                0 => break,
-                count => done += count,
-            }
-        }
-        bytes.truncate(done);
-        Ok(bytes)
-    }
-
-    fn next_data(&self, offset: u64) -> Result<NextData, Errno> {
-        let start = match seek(self.0, SeekFrom::Data(offset)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(NextData::None),
-            Err(_) => return Ok(NextData::Unknown),
-        };
-        let end = seek(self.0, SeekFrom::Hole(start))?;
-        Ok(NextData::Range { start, end })
-    }
 }

@@ -347,6 +347,28 @@ fn each_descriptor_hears_of_an_error_once_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_is_written_with_o_dsync_is_made_durable_without_being_asked_for() {
+    let mounted = mount();
+    let number = mounted.file("file", &pattern(700_000, 5));
+    for (round, flags) in [libc::O_DSYNC, libc::O_SYNC, libc::O_DSYNC]
+        .into_iter()
+        .enumerate()
+    {
+        let file = open(&mounted, "file", libc::O_WRONLY | flags);
+        for part in 0..10u8 {
+            let before = mounted.shared.fsyncs.load(Ordering::Relaxed);
+            let news = [round as u8, part, 7];
+            file.write_all_at(&news, 600_000).unwrap();
+            // The clock writes back as well, but asks nobody to make it durable.
+            wait_for("the flush", || {
+                mounted.shared.fsyncs.load(Ordering::Relaxed) > before
+                    && mounted.shared.contents(number)[600_000..600_003] == news
+            });
+        }
+    }
+}
+
+#[test]
 fn a_full_filesystem_is_told_by_fsync_and_by_the_unmount() {
     let mounted = mount();
     mounted.shared.capacity.store(100_000, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use rustix::io::pwrite;
 
 use super::data::{BUFFER_BYTES, read_full};
 use super::*;
+use crate::page_cache::Stamp;
 
 /// A module's file in memory, and what happens during its next write.
 #[derive(Default)]
