@@ -23,10 +23,10 @@ settled() {
 	flock -w 60 "$1" true
 }
 
-# clean NAME: nothing is wrong with $WORK/NAME.img, not even an unfinished journal.
-clean() {
+# sound NAME: nothing is wrong with $WORK/NAME.img.
+sound() {
 	settled "$WORK/$1.img" || bad "$1: still in use"
-	check "$1: e2fsck finds the image clean" e2fsck -fn "$WORK/$1.img"
+	clean "$1" "$WORK/$1.img"
 }
 
 # timed LABEL COMMAND...: notes how long it took.

@@ -4,6 +4,7 @@
 #   VIEW_BIN     the binary            FIXTURES    tree/, expected/, NAME.img of `cargo xtask images`
 #   WORK         an empty directory    CHECKOUT    a copy of the checkout that the test user may read
 #   VIEW_FULL    1 for full sizes      ACCEPTANCE  where these scripts are
+#   KERNEL_READER  where kernel-reader.sh takes images; empty where the kernel's ext4 is not to be had
 # By hand: VIEW_BIN=target/release/view FIXTURES=target/fixtures sh tests/acceptance/equality.sh
 set -u
 LC_ALL=C.UTF-8
@@ -83,6 +84,33 @@ on() {
 	local image=$1 point=$2
 	shift 2
 	"$VIEW_BIN" run -m "$(kind "$image"):$image:$point" -- "$@"
+}
+
+# clean NAME IMAGE: e2fsck finds nothing wrong, not even an unfinished journal, and the kernel's own ext4 reads what a view reads.
+clean() {
+	check "$1: e2fsck finds it clean" e2fsck -fn "$2"
+	[ -n "${KERNEL_READER:-}" ] && check "$1: the kernel's ext4 reads the same" reads_alike "$2"
+}
+
+# reads_alike IMAGE: the listings of a view and of the kernel are the same.
+reads_alike() {
+	local image request what status=0
+	image=$(realpath "$1") || return
+	request=$(mktemp -u "$KERNEL_READER/XXXXXXXX") || return
+	echo "$image" >"$request"
+	mv "$request" "$request.image"
+	for what in attributes xattrs sha256; do
+		"$VIEW_BIN" run -m "$image:$WORK/alike" -- sh "$ACCEPTANCE/listing.sh" $what "$WORK/alike" >"$WORK/alike.$what" || status=1
+	done
+	while [ ! -e "$request.done" ]; do
+		sleep 0.05
+	done
+	[ "$(cat "$request.done")" = 0 ] || { cat "$request.error" && return 1; }
+	for what in attributes xattrs sha256; do
+		diff -a "$request.$what" "$WORK/alike.$what" || status=1
+	done
+	rm -f "$request".*
+	return $status
 }
 
 finish() {

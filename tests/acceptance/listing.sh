@@ -26,13 +26,13 @@ attributes)
 		END { if (line != "") print line }' | sort
 	;;
 xattrs)
-	find . -mindepth 1 -path ./lost+found -prune -o -print0 | sort -z | xargs -0 getfattr -h -d -m '^(user|security|system)\.' -e hex -- 2>/dev/null
+	find . -mindepth 1 -path ./lost+found -prune -o -print0 | sort -z | xargs -0r getfattr -h -d -m '^(user|security|system)\.' -e hex -- 2>/dev/null
 	;;
 sha256)
-	find . -type f -print0 | sort -z | xargs -0 sha256sum -z -- | tr '\0\n' '\n?'
+	find . -type f -print0 | sort -z | xargs -0r sha256sum -z -- | tr '\0\n' '\n?'
 	;;
 sha256-quick)
-	find . -type f ! -name sparse-5g -print0 | sort -z | xargs -0 sha256sum -z -- | tr '\0\n' '\n?'
+	find . -type f ! -name sparse-5g -print0 | sort -z | xargs -0r sha256sum -z -- | tr '\0\n' '\n?'
 	;;
 tar)
 	tar --warning=no-file-ignored -cf - --sort=name --format=pax --numeric-owner --exclude=lost+found --pax-option=exthdr.name=%d/%f,delete=atime,delete=ctime -- * | sha256sum

@@ -98,10 +98,6 @@ if [ "${1:-}" = native ]; then
 	finish
 fi
 
-clean() {
-	check "$1: e2fsck finds it clean" e2fsck -fn "$2"
-}
-
 # image TYPE OWNER: makes $WORK/TYPE.img anew.
 image() {
 	rm -f "$WORK/$1.img"

@@ -54,7 +54,7 @@ END
 	coproc cat; echo through >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"'\'
 both 'dash: 100 pipelines' 'for i in $(seq 100); do echo abc | cat | cat; done | sort | uniq -c; (cd names && ls -1b); echo names/* | cksum'
 both 'coreutils: sums of 2,000 files' 'find files/d0[0-4] -type f -print0 | sort -z | xargs -0 cksum; find files -type f | sort | xargs cat | sha256sum'
-both 'coreutils: ls' 'ls -lnU files/d00/e00 | sort; ls -l --time-style=full-iso names links xattrs modes | grep -v "^total" |
+both 'coreutils: ls' 'ls -lnU files/d00/e00 | sort; ls -l --time-style=full-iso names links xattrs modes | grep -av "^total" |
 	sed "s/^\(d[^ ]* *[0-9]* *[^ ]* *[^ ]*\) *[0-9]*/\1/"; ls many | wc -l; ls -f many | sort | cksum; ls -R deep | cksum'
 both 'coreutils: stat, readlink, realpath, test' 'stat -c "%n %A %h %u %g %F %Y" links/* modes/file-0755 nodes/*; stat -Lc "%n %s" links/near links/absolute links/dangling
 	stat -Lc %n links/loop-a; readlink links/*; readlink -f links/up links/near; realpath deep/../links/directory

@@ -7,10 +7,6 @@ point=$WORK/mnt
 source=$FIXTURES/tree/files/d00
 mkdir -p "$point"
 
-clean() {
-	check "$1: e2fsck finds it clean" e2fsck -fn "$2"
-}
-
 cat >"$WORK/programs.sh" <<'END2'
 set -e
 cd "$1"

@@ -14,6 +14,7 @@ mod bench;
 mod command;
 mod debian;
 mod images;
+mod kernel_reader;
 mod leftovers;
 mod prng;
 mod project;

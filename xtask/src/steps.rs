@@ -364,7 +364,7 @@ fn crash(context: &Context, step: &Step) -> Result<Counts> {
     let mut counts = Counts::default();
     let tests = [
         ("crash", "VIEW_EXT_CRASH_POINTS", "48", "2000"),
-        ("full_disk", "VIEW_EXT_FULL_STEP", "71", "4"),
+        ("full_disk", "VIEW_EXT_FULL_STEP", "71", "1"),
         ("mutated_writing", "VIEW_EXT_MUTATIONS", "300", "20000"),
     ];
     for (name, variable, few, many) in tests {

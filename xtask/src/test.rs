@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command::{at, command, run, shown};
+use crate::kernel_reader::KernelReader;
 use crate::steps::{self, Step};
 use crate::{Result, images, leftovers, project, user};
 
@@ -40,6 +41,8 @@ pub struct Context {
     pub mark: String,
     /// How user namespaces are refused.
     pub guard: user::Guard,
+    /// The kernel's own ext4, where root can lend it.
+    kernel_reader: Option<KernelReader>,
     owner: (u32, u32),
 }
 
@@ -136,6 +139,19 @@ impl Context {
         if let Err(message) = &view {
             println!("FAIL build: {message}");
         }
+        let kernel_reader = if project::is_root() {
+            let script = checkout.join("tests/acceptance/kernel-reader.sh");
+            let directory = scratch.join("kernel-reader");
+            project::public_directory(&directory)?;
+            at(&directory, chown(&directory, Some(owner.0), Some(owner.1)))?;
+            KernelReader::start(&script, &directory)
+                .inspect_err(|reason| {
+                    println!("no image is compared with the kernel's ext4: {reason}")
+                })
+                .ok()
+        } else {
+            None
+        };
         let mark = format!(
             "{}-{:x}",
             std::process::id(),
@@ -149,6 +165,7 @@ impl Context {
             view,
             mark,
             guard,
+            kernel_reader,
             owner,
         })
     }
@@ -198,12 +215,14 @@ impl Context {
     pub fn environment(&self, work: &Path) -> Result<Vec<(&'static str, String)>> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let checkout = self.scratch.join("checkout");
+        let kernel_reader = self.kernel_reader.as_ref().map(KernelReader::directory);
         Ok(vec![
             ("VIEW_BIN", text(self.view.as_ref().map_err(Clone::clone)?)),
             ("VIEW_FULL", u8::from(self.full).to_string()),
             ("FIXTURES", text(&project::fixtures())),
             ("CHECKOUT", text(&checkout)),
             ("ACCEPTANCE", text(&checkout.join("tests/acceptance"))),
+            ("KERNEL_READER", kernel_reader.map(text).unwrap_or_default()),
             ("WORK", text(work)),
             ("TMPDIR", text(work)),
             ("HOME", text(&work.join("home"))),

@@ -26,7 +26,7 @@ inside make -- sh "$WORK/make.script" "$point" "$FIXTURES/c-project/source" >"$W
 status=$?
 [ $status = 0 ] && ok 'make: in the view' || bad "make: in the view, status $status" "$WORK/make.view.log"
 same 'make: tests, time stamps and objects as natively' "$WORK/make.native" "$WORK/make.view"
-clean make
+sound make
 
 # cargo, with the toolchain of the host and the dependencies' sources on the image. In full: view itself, and it runs.
 package=fuse-compat
@@ -64,4 +64,4 @@ if [ "$VIEW_FULL" = 1 ]; then
 	"$VIEW_BIN" run -m "ext4:$WORK/cargo.img:$point" -- sh -c '"$1/target/debug/view" --version && "$1/target/debug/view" compat | cksum' - "$point" >"$WORK/cargo.run" 2>&1
 	check 'cargo: the program that was built runs' [ $? = 0 ]
 fi
-clean cargo
+sound cargo

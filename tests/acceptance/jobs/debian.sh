@@ -54,13 +54,13 @@ says 'debian: useradd and su' '^joe: joe 1000 joe $' "$WORK/debian.out"
 says 'debian: sudo makes root of an ordinary user' '^sudo: 0$' "$WORK/debian.out"
 says 'debian: a set-group-ID program writes where only its group may' '^crontab: -rw------- joe:crontab$' "$WORK/debian.out"
 check 'debian: nothing that should not be' sh -c '! grep -E "^(shadow was read|not removed)|^dpkg: error|Permission denied|Operation not permitted" "$1"' - "$WORK/debian.out"
-clean debian
+sound debian
 
 # The next view: the same owners and bits, from the disk this time.
 timeout -k 5 "$limit" "$VIEW_BIN" run -0 -m "ext4:$WORK/debian.img:$point:rw" -- chroot "$point" /bin/sh -c 'dpkg --verify; dpkg --audit; stat -c "%A %U:%G %n" /usr/bin/sudo; su joe -c "sudo -n id -u" 2>/dev/null' >"$WORK/debian.again" 2>&1
 printf -- '-rwsr-xr-x root:root /usr/bin/sudo\n0\n' >"$WORK/debian.wanted"
 same 'debian: the next view finds it so' "$WORK/debian.wanted" "$WORK/debian.again"
-clean debian
+sound debian
 
 # A whole system set up from nothing but unpacked packages: the second stage of debootstrap.
 if [ "$VIEW_FULL" = 1 ]; then
@@ -68,7 +68,7 @@ if [ "$VIEW_FULL" = 1 ]; then
 	inside debootstrap -0 -- chroot "$point" /debootstrap/debootstrap --second-stage >"$WORK/debootstrap.out" 2>&1
 	check 'debootstrap: the second stage ends well' [ $? = 0 ]
 	says 'debootstrap: says so' 'Base system installed successfully' "$WORK/debootstrap.out"
-	clean debootstrap
+	sound debootstrap
 	inventory='cd "$1" && find . -xdev ! -path "./dev/*" ! -path "./var/log/*" ! -path "./var/cache/*" ! -name "*-old" ! -name "*-" -printf "%p %y %m %U:%G %l\n" | sort; chroot "$1" dpkg --verify'
 	"$VIEW_BIN" run -0 -m "ext4:$WORK/debootstrap.img:$point:rw" -- sh -c "$inventory" - "$point" >"$WORK/inventory.view" 2>&1
 	cp --sparse=always "$FIXTURES/debian.img" "$WORK/native.img"

@@ -69,4 +69,4 @@ check 'git: in the view' [ $? = 0 ]
 same 'git: the same commits and contents' "$WORK/git.native" "$WORK/git.view"
 timeout -k 5 "$limit" "$VIEW_BIN" run -m "ext4:$WORK/git.img:$point" -- git -C "$point/one" fsck --full --no-progress >"$WORK/git.again" 2>&1
 check 'git: the next view finds it whole' [ $? = 0 ]
-clean git
+sound git

@@ -71,7 +71,7 @@ for side in native view; do
 	grep -Ev '^(tps|done in)' "$WORK/postgres.$side" >"$WORK/postgres.$side.same"
 done
 same 'postgres: answers as natively' "$WORK/postgres.native.same" "$WORK/postgres.view.same"
-clean postgres
+sound postgres
 
 for round in $(seq $rounds); do
 	"$VIEW_BIN" run --name "jobs-postgres-$round" -m "ext4:$WORK/postgres.img:$point:rw" -- \
@@ -92,5 +92,5 @@ print(next(view["supervisor_pid"] for view in json.load(sys.stdin)["views"] if v
 	timeout -k 5 "$limit" "$VIEW_BIN" run -m "ext4:$WORK/postgres.img:$point:rw" -- sh "$WORK/postgres.look" "$point" "$postgres" "$round" "$WORK" >"$WORK/postgres.look.out" 2>&1
 	says "postgres: killed, round $round: every committed row is there" '^all there$' "$WORK/postgres.look.out"
 	grep -h '^writer' "$WORK/postgres.look.out" | sed 's/^/     /'
-	clean postgres
+	sound postgres
 done

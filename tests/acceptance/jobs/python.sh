@@ -19,4 +19,4 @@ sed '$d' "$WORK/python.out" | grep -v '^ok '
 for module in $modules; do
 	says "python: test_$module on ext4 as natively" "^ok   test_$module: [1-9]" "$WORK/python.out"
 done
-clean python
+sound python

@@ -11,4 +11,4 @@ for mode in wal delete truncate persist; do
 	sqlite3 "$WORK/native/$mode.db" 'pragma integrity_check; select count(*), sum(length(text)) from t' >"$WORK/sqlite.native" 2>&1
 	same "sqlite: $mode, read by the next view" "$WORK/sqlite.native" "$WORK/sqlite.view"
 done
-clean sqlite
+sound sqlite

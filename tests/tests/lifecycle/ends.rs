@@ -248,11 +248,16 @@ fn leftovers(s: &Setup) -> Result<(), String> {
         ensure_eq!(done.code, 137, "{done:?}");
     }
     s.wait_for_no_view()?;
-    // Other tests run beside this one and come and go, so ask a few times.
+    // Other tests run beside this one and come and go; what stays all the time is left behind.
+    let mut left = mine();
     s.wait_for(
         "nothing of ours left in /dev/shm",
         Duration::from_secs(5),
-        || mine().iter().all(|n| before.contains(n)),
+        || {
+            let now = mine();
+            left.retain(|name| now.contains(name) && !before.contains(name));
+            left.is_empty()
+        },
     )?;
     let left = sockets(s);
     ensure!(left.is_empty(), "sockets: {left:?}");

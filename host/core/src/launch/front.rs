@@ -24,8 +24,21 @@ struct Front {
     ended: Option<(i32, bool)>,
 }
 
+/// What the front is the parent of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Child {
+    /// The supervisor, whose child is the reaper.
+    Supervisor(u32),
+    /// The reaper.
+    Reaper(u32),
+}
+
 /// Waits for the end; gives the exit code. All signals are blocked.
-pub(super) fn wait(reaper: Channel, supervisor: Option<u32>) -> Result<i32, Errno> {
+pub(super) fn wait(reaper: Channel, child: Child) -> Result<i32, Errno> {
+    let supervisor = match child {
+        Child::Supervisor(pid) => Some(pid),
+        Child::Reaper(_) => None,
+    };
     let signals = process::signal_descriptor()?;
     let mut front = Front {
         reaper: Some(reaper),
@@ -41,9 +54,20 @@ pub(super) fn wait(reaper: Channel, supervisor: Option<u32>) -> Result<i32, Errn
         // After the supervisor's end was seen: what the reaper said before it is there by now.
         front.take_messages();
         if let Some(code) = front.verdict() {
+            if let (Child::Reaper(pid), Some((_, false))) = (child, front.ended) {
+                reap(pid);
+            }
             return Ok(code);
         }
     }
+}
+
+/// Waits for the end of a reaper that has nothing to do any more. Left behind, it would be one more process of the view around
+/// it, whose own end would come a moment after that of its command.
+pub(super) fn reap(reaper: u32) {
+    while let Waited::Child(_, ChildState::Stopped(_) | ChildState::Continued) =
+        process::wait_child(Some(reaper), true)
+    {}
 }
 
 impl Front {

@@ -110,7 +110,8 @@ fn launch(
     match process::fork().map_err(at_step("cannot start the supervisor"))? {
         Fork::Parent(supervisor) => {
             drop(to_front);
-            front::wait(to_reaper, Some(supervisor)).map_err(at_step("cannot wait for the view"))
+            front::wait(to_reaper, front::Child::Supervisor(supervisor))
+                .map_err(at_step("cannot wait for the view"))
         }
         Fork::Child => {
             drop(to_reaper);
@@ -154,10 +155,15 @@ pub fn run_nested(
             let prepared = prepare(reaper);
             process::block_all_signals();
             match prepared {
-                Err(code) => Ok(code),
+                Err(code) => {
+                    drop(starter);
+                    front::reap(reaper);
+                    Ok(code)
+                }
                 Ok(()) => {
                     let _ = starter.send(Message::Start);
-                    front::wait(to_reaper, None).map_err(at_step("cannot wait for the command"))
+                    front::wait(to_reaper, front::Child::Reaper(reaper))
+                        .map_err(at_step("cannot wait for the command"))
                 }
             }
         }
@@ -204,9 +210,10 @@ pub fn run_entered(
                 Some(gate),
             )
         }
-        Fork::Parent(_) => {
+        Fork::Parent(reaper) => {
             drop((to_front, socket, watched));
-            front::wait(to_reaper, None).map_err(at_step("cannot wait for the command"))
+            front::wait(to_reaper, front::Child::Reaper(reaper))
+                .map_err(at_step("cannot wait for the command"))
         }
     };
     process::restore_inherited_mask();
