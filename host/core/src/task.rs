@@ -278,6 +278,12 @@ impl<'v> Task<'v> {
 
     /// Is the descriptor opened with O_PATH?
     pub fn is_path_only(&self, descriptor: i32) -> bool {
+        // The link's permissions tell whether the descriptor can be read or written: fs/proc/fd.c,
+        // `tid_fd_update_inode`. One that can is not of that kind, and that costs less to see.
+        let link = format!("/proc/{}/fd/{descriptor}", self.call.tid);
+        if rustix::fs::lstat(link).is_ok_and(|stat| stat.st_mode & 0o600 != 0) {
+            return false;
+        }
         self.descriptor_flags(descriptor)
             .is_some_and(|flags| flags & libc::O_PATH != 0)
     }
