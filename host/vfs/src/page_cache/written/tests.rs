@@ -184,3 +184,32 @@ fn a_failed_write_is_made_again_also_where_the_file_is_mapped() {
         assert!(*sink.bytes.lock().unwrap() == content(&file));
     }
 }
+
+#[test]
+fn a_file_that_others_cut_and_write_all_the_time_arrives() {
+    let (file, sink, written) = both(vec![7; 4 << 20]);
+    let is_over = AtomicBool::new(false);
+    let mut was_damaged = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0u64.. {
+                if is_over.load(Ordering::Acquire) {
+                    break;
+                }
+                ftruncate(&file, round * 7_654_321 % (4 << 20)).unwrap();
+                let place = round * 1_234_567 % (4 << 20);
+                pwrite(&file, &[round as u8; 60_000], place).unwrap();
+                ftruncate(&file, 4 << 20).unwrap();
+            }
+        });
+        for _ in 0..400 {
+            let before = written.state().mapped.is_some();
+            assert_eq!(written.write_back(Look::Quick), Ok(()));
+            was_damaged += u32::from(before && written.state().mapped.is_none());
+        }
+        is_over.store(true, Ordering::Release);
+    });
+    println!("cut while it was looked at: {was_damaged} times");
+    assert_eq!(written.write_back(Look::Thorough), Ok(()));
+    assert!(*sink.bytes.lock().unwrap() == content(&file));
+}
