@@ -115,9 +115,10 @@ pub fn syncfs(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::DONE)
 }
 
-/// sync_file_range: hands what was written to the module; like the call itself it promises nothing
+/// sync_file_range: hands what was written in the range to the module; like the call itself it promises nothing
 pub fn sync_file_range(task: &Task<'_>) -> Result<Answer, Errno> {
     const KNOWN_FLAGS: u32 = 7;
+    const SYNC_FILE_RANGE_WRITE: u32 = 2;
     let (offset, length) = (task.argument(1) as i64, task.argument(2) as i64);
     let Some((_, backed)) = backed(task)? else {
         return Ok(Answer::Continue);
@@ -126,9 +127,16 @@ pub fn sync_file_range(task: &Task<'_>) -> Result<Answer, Errno> {
     if !is_valid || task.unsigned(3) & !KNOWN_FLAGS != 0 {
         return Err(Errno::INVAL);
     }
+    let is_write = task.unsigned(3) & SYNC_FILE_RANGE_WRITE != 0;
+    let start = offset.unsigned_abs();
+    let end = match length.unsigned_abs() {
+        _ if !is_write => start,
+        0 => u64::MAX,
+        length => start.saturating_add(length),
+    };
     match backed.place() {
         // Linux would write the backing file.
-        Place::Node { dentry, .. } if dentry.write_back()? => Ok(Answer::DONE),
+        Place::Node { dentry, .. } if dentry.write_back_range(start, end)? => Ok(Answer::DONE),
         _ => Ok(Answer::Continue),
     }
 }

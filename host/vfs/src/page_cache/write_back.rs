@@ -203,6 +203,23 @@ impl PageCache {
         }
     }
 
+    /// Writes the changes between two places of one file back, as far as the module's file reaches. False when it is not
+    /// written.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub(crate) fn write_back_range(
+        &self,
+        key: FileKey,
+        start: u64,
+        end: u64,
+    ) -> Result<bool, Errno> {
+        match self.written_file(key) {
+            Some(written) => written.write_back_range(start, end).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     /// Changes the size of a file: `change` does it at the module and answers what it has now, the backing file
     /// follows, also for those who have it open or mapped.
     ///

@@ -100,6 +100,8 @@ pub(super) struct State {
     reserved_to: u64,
     /// The backing file has been read in this state, and all that differed was written.
     seen: Option<Seen>,
+    /// The module was given bytes or a size since it was last given times.
+    is_changed: bool,
     last_look: Instant,
     /// How long the last look took.
     cost: Duration,
@@ -236,6 +238,7 @@ impl WrittenFile {
                 time_set: None,
                 reserved_to: seen.size,
                 seen: None,
+                is_changed: false,
                 last_look: Instant::now(),
                 cost: Duration::ZERO,
                 is_failing: false,
@@ -355,6 +358,25 @@ impl WrittenFile {
         self.write_back_locked(&mut self.state.lock(), look)
     }
 
+    /// Writes what changed between two places, as far as the module's file reaches. An error is remembered as well as
+    /// answered.
+    ///
+    /// # Errors
+    /// Those of the module and of reading the backing file.
+    pub(super) fn write_back_range(&self, start: u64, end: u64) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if self.is_abandoned() || !self.sink.has_name() {
+            return Ok(());
+        }
+        let stat = fstat(&*self.file())?;
+        let result = self.transfer_range(&mut state, &stat, start, end);
+        if let Err(error) = result {
+            state.is_failing = true;
+            state.errors.note(error, self.opens());
+        }
+        result
+    }
+
     /// fsync(2), or fdatasync(2) when `data_only`: writes what changed and makes it durable.
     ///
     /// # Errors
@@ -384,7 +406,7 @@ impl WrittenFile {
 
     fn synchronize_locked(&self, state: &mut State, data_only: bool) -> Result<(), Errno> {
         self.write_back_locked(state, Look::Quick)?;
-        if !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink.has_name() {
             return Ok(());
         }
         let result = self.sink.synchronize(data_only);

@@ -213,3 +213,40 @@ fn a_file_that_others_cut_and_write_all_the_time_arrives() {
     assert_eq!(written.write_back(Look::Thorough), Ok(()));
     assert!(*sink.bytes.lock().unwrap() == content(&file));
 }
+
+#[test]
+fn of_a_range_only_that_is_looked_at() {
+    for syncs in [0, 8] {
+        let (file, sink, written) = both(vec![7; (1 << 20) + 100]);
+        for _ in 0..syncs {
+            assert_eq!(written.write_back(Look::Quick), Ok(()));
+        }
+        assert_eq!(written.state().mapped.is_some(), syncs > 0);
+        let at = |place: usize| sink.bytes.lock().unwrap()[place];
+        for (place, value) in [(5000, 1), (10_000, 2), (1 << 20, 3)] {
+            assert_eq!(pwrite(&file, &[value], place), Ok(1));
+        }
+        assert_eq!(written.write_back_range(8191, 8191), Ok(()));
+        assert_eq!(written.write_back_range(9000, 9001), Ok(()));
+        assert_eq!((at(5000), at(10_000), at(1 << 20)), (7, 2, 7));
+        assert_eq!(written.write_back_range(4097, 4098), Ok(()));
+        assert_eq!((at(5000), at(10_000), at(1 << 20)), (1, 2, 7));
+        // Not beyond what the module has, and behind a cut neither.
+        assert_eq!(pwrite(&file, &[4; 9000], 2 << 20), Ok(9000));
+        assert_eq!(written.write_back_range(0, u64::MAX), Ok(()));
+        assert_eq!(
+            (at(1 << 20), sink.bytes.lock().unwrap().len()),
+            (3, (1 << 20) + 100)
+        );
+        ftruncate(&file, 300_000).unwrap();
+        assert_eq!(written.write_back_range(200_000, 900_000), Ok(()));
+        ftruncate(&file, 2 << 20).unwrap();
+        assert_eq!(written.write_back_range(0, 500_000), Ok(()));
+        assert_eq!((at(299_999), at(300_000), at(400_000)), (7, 0, 0));
+        *sink.error.lock().unwrap() = Some(Errno::IO);
+        assert_eq!(pwrite(&file, &[9], 0), Ok(1));
+        assert_eq!(written.write_back_range(0, 1), Err(Errno::IO));
+        assert_eq!(written.write_back(Look::Quick), Ok(()));
+        assert!(*sink.bytes.lock().unwrap() == content(&file));
+    }
+}

@@ -17,6 +17,10 @@ const ZEROS_BYTES: usize = 16 * CHUNK_BYTES;
 /// What is looked at.
 #[derive(Clone, Copy)]
 struct Compared {
+    /// The first byte, a chunk's start.
+    start: u64,
+    /// The end, that of a chunk or of the file.
+    end: u64,
     /// Bytes of the file.
     size: u64,
     /// From here on zeros that are no hole are written.
@@ -28,7 +32,7 @@ impl WrittenFile {
         let before = Seen::of(stat);
         let looked_at = Timestamp::now();
         state.seen = None;
-        let mut has_changed = before.size != state.module_size;
+        state.is_changed |= before.size != state.module_size;
         if before.size < state.module_size {
             self.sink.set_size(before.size)?;
             state.resized(before.size);
@@ -44,31 +48,25 @@ impl WrittenFile {
             Look::Quick => state.module_size,
             Look::Thorough => u64::MAX,
         };
-        let compared = Compared {
+        let whole = Compared {
+            start: 0,
+            end: before.size,
             size: before.size,
             zeros_from,
         };
-        let mapped = state.mapped.take();
-        has_changed |= self.compare(state, compared, mapped.as_ref())?;
-        match mapped {
-            // It was cut while it was looked at.
-            Some(mapped) if mapped.is_damaged() => {
-                has_changed |= self.compare(state, compared, None)?;
-            }
-            mapped => state.mapped = mapped,
-        }
+        self.compare(state, whole)?;
         if state.module_size < before.size {
             self.sink.set_size(before.size)?;
             state.module_size = before.size;
         }
         state.reserved_to = state.reserved_to.max(before.size);
         let mut modified = before.modified;
-        if has_changed && modified == state.module_modified && state.time_set.is_none() {
+        if state.is_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
             set_times(&self.file(), modified)?;
         }
-        if has_changed || modified != state.module_modified {
+        if state.is_changed || modified != state.module_modified {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
             // A time that was set moved the backing file's own time of change a little later than the module's.
             let changed = match state.time_set {
@@ -77,6 +75,7 @@ impl WrittenFile {
             };
             self.sink.set_times(modified, changed, drops_set_ids)?;
             state.module_modified = modified;
+            state.is_changed = false;
         }
         state.time_set = None;
         state.seen =
@@ -84,25 +83,64 @@ impl WrittenFile {
         Ok(())
     }
 
-    /// Writes what differs. Was there anything?
-    fn compare(
+    /// Writes what differs between two places, as far as the module's file reaches; its size and times stay as they are.
+    ///
+    /// # Errors
+    /// Those of the module and of reading the backing file.
+    pub(super) fn transfer_range(
+        &self,
+        state: &mut State,
+        stat: &Stat,
+        start: u64,
+        end: u64,
+    ) -> Result<(), Errno> {
+        let chunk = CHUNK_BYTES as u64;
+        let size = Seen::of(stat).size.min(state.module_size);
+        let last = end.min(size).div_ceil(chunk).saturating_mul(chunk);
+        let part = Compared {
+            start: start / chunk * chunk,
+            end: last.min(size),
+            size,
+            zeros_from: u64::MAX,
+        };
+        if start >= end || part.start >= part.end {
+            return Ok(());
+        }
+        state.seen = None;
+        self.compare(state, part)
+    }
+
+    /// Writes what differs.
+    fn compare(&self, state: &mut State, compared: Compared) -> Result<(), Errno> {
+        let mapped = state.mapped.take();
+        self.compare_with(state, compared, mapped.as_ref())?;
+        match mapped {
+            // It was cut while it was looked at.
+            Some(mapped) if mapped.is_damaged() => self.compare_with(state, compared, None),
+            mapped => {
+                state.mapped = mapped;
+                Ok(())
+            }
+        }
+    }
+
+    fn compare_with(
         &self,
         state: &mut State,
         compared: Compared,
         mapped: Option<&Mapped>,
-    ) -> Result<bool, Errno> {
-        let size = compared.size;
+    ) -> Result<(), Errno> {
+        let last = compared.end;
         let file = self.file();
         let mut buffer = Vec::new();
-        let mut has_changed = false;
-        let mut next = 0;
+        let mut next = compared.start;
         let is_dense = mapped.is_some_and(|mapped| mapped.is_dense);
         let range_from = |offset| match is_dense {
-            true => (offset < size).then_some((offset, size)),
-            false => next_chunks(&file, offset, size),
+            true => (offset < last).then_some((offset, last)),
+            false => next_chunks(&file, offset, last),
         };
         'data: while let Some((start, end)) = range_from(next) {
-            has_changed |= self.write_hole(state, next, start, size)?;
+            self.write_hole(state, next, start, compared.size)?;
             let mut at = start;
             while at < end {
                 if self.is_abandoned() {
@@ -115,7 +153,7 @@ impl WrittenFile {
                     _ => (at, end.min(at + BUFFER_BYTES as u64)),
                 };
                 let bytes = read_range(&file, &mut buffer, from, until)?;
-                has_changed |= self.write_changed(state, from, bytes, compared.zeros_from)?;
+                self.write_changed(state, from, bytes, compared.zeros_from)?;
                 next = from + bytes.len() as u64;
                 if next < until {
                     break 'data; // cut meanwhile: the next look sees it
@@ -123,19 +161,12 @@ impl WrittenFile {
                 at = until;
             }
         }
-        Ok(has_changed | self.write_hole(state, next, size, size)?)
+        self.write_hole(state, next, last, compared.size)
     }
 
     /// Between `start` and `end` (a chunk's start, or the end of the file) the backing file has a hole.
-    fn write_hole(
-        &self,
-        state: &mut State,
-        start: u64,
-        end: u64,
-        size: u64,
-    ) -> Result<bool, Errno> {
+    fn write_hole(&self, state: &mut State, start: u64, end: u64, size: u64) -> Result<(), Errno> {
         static NOTHING: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
-        let mut has_changed = false;
         let mut next = start.div_ceil(CHUNK_BYTES as u64);
         let end = end.div_ceil(CHUNK_BYTES as u64);
         while let Some(first) = state.table.next_data(next, end) {
@@ -152,9 +183,8 @@ impl WrittenFile {
                 state.table.set(index, ZEROS);
             }
             state.module_size = state.module_size.max(offset + length);
-            has_changed = true;
         }
-        Ok(has_changed)
+        Ok(())
     }
 
     /// Writes the chunks of `bytes` (which starts at a chunk's start) that differ, in runs as long as possible.
@@ -164,7 +194,7 @@ impl WrittenFile {
         start: u64,
         bytes: &[u8],
         zeros_from: u64,
-    ) -> Result<bool, Errno> {
+    ) -> Result<(), Errno> {
         let mut changed: Vec<(u64, u64)> = Vec::new();
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         let mut position = 0;
@@ -183,6 +213,7 @@ impl WrittenFile {
             }
             position = end;
         }
+        state.is_changed |= !changed.is_empty();
         for (index, _) in &changed {
             state.table.set(*index, UNKNOWN);
         }
@@ -196,7 +227,7 @@ impl WrittenFile {
         for (index, hash) in &changed {
             state.table.set(*index, *hash);
         }
-        Ok(!changed.is_empty())
+        Ok(())
     }
 
     /// Reserves space for the data behind what is reserved already.
