@@ -186,6 +186,7 @@ impl ControlHandler for Handler {
         let served = crate::intercept::serve(
             self.view.clone(),
             Arc::new(Listener::new(handed.listener)),
+            handed.wait_killable,
             Box::new(move || {
                 let _ = ended.send(());
             }),

@@ -219,7 +219,9 @@ fn serve(
             .map_or(0, |now| now.as_secs()),
         entered: entered.clone(),
     };
-    let threads = intercept::serve(view.clone(), started.listener.clone(), Box::new(|| {}))
+    let wait_killable = started.wait_killable;
+    let calls = started.listener.clone();
+    let threads = intercept::serve(view.clone(), calls, wait_killable, Box::new(|| {}))
         .and_then(|()| server::serve(listener, Arc::new(handler)).map(drop))
         .and_then(|()| relocation::start(view))
         .and_then(|()| housekeeping::start(view))

@@ -5,7 +5,7 @@
 //!
 //! Neighbours: `intercept` (makes a task for each notification), `syscall` (uses it). No locks.
 
-use crate::intercept::in_flight::InFlight;
+use crate::intercept::Calls;
 use crate::view::{Backed, View};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -30,8 +30,8 @@ pub struct Task<'v> {
     pub view: &'v View,
     /// The listener that the call came from.
     pub listener: &'v Listener,
-    /// The calls of that listener that are taking effect.
-    in_flight: &'v InFlight,
+    /// What is known of that listener's calls.
+    pub calls: &'v Calls,
     /// The call.
     pub call: Notification,
     /// The caller's namespace.
@@ -100,7 +100,7 @@ impl<'v> Task<'v> {
     pub fn new(
         view: &'v View,
         listener: &'v Listener,
-        in_flight: &'v InFlight,
+        calls: &'v Calls,
         call: Notification,
     ) -> Self {
         let namespace = view.namespace_of(call.tid);
@@ -108,7 +108,7 @@ impl<'v> Task<'v> {
         Self {
             view,
             listener,
-            in_flight,
+            calls,
             call,
             namespace,
             table,
@@ -184,7 +184,7 @@ impl<'v> Task<'v> {
     /// Before an effect: is the caller still waiting, so that what was read is of this very call?
     pub fn commit(&self) -> Result<(), Errno> {
         if !self.takes_effect.replace(true) {
-            self.in_flight.begin(self.call.id);
+            self.calls.in_flight.begin(self.call.id);
         }
         if self.listener.is_waiting(self.call.id) {
             Ok(())
@@ -196,7 +196,7 @@ impl<'v> Task<'v> {
     /// All effects of the call are done.
     pub fn end(&self) {
         if self.takes_effect.replace(false) {
-            self.in_flight.end(self.call.id);
+            self.calls.in_flight.end(self.call.id);
         }
     }
 

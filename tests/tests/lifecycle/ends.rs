@@ -59,6 +59,11 @@ pub const TESTS: &[Test] = &[
         run: leftovers,
     },
     Test {
+        name: "no_orphan_is_left_to_others",
+        has_oracle: false,
+        run: no_orphan,
+    },
+    Test {
         name: "many_at_once",
         has_oracle: true,
         run: many,
@@ -261,6 +266,26 @@ fn leftovers(s: &Setup) -> Result<(), String> {
     )?;
     let left = sockets(s);
     ensure!(left.is_empty(), "sockets: {left:?}");
+    Ok(())
+}
+
+fn no_orphan(s: &Setup) -> Result<(), String> {
+    let view = s.view();
+    let refused = [view.as_str(), "run", "-m", "/nonexistent:/nonexistent"];
+    let nested = [view.as_str(), "run", "--", view.as_str(), "run"];
+    for command in [
+        &[view.as_str(), "run"][..],
+        &refused,
+        &nested,
+        &[&nested[..], &refused[2..]].concat(),
+    ] {
+        let probe = s.probe();
+        let line = [&[probe.as_str(), "adopt"], command, &["--", "true"]].concat();
+        let mut adopter = std::process::Command::new(line[0]);
+        adopter.args(&line[1..]);
+        let done = s.finish(s.prepare(adopter))?;
+        ensure_eq!((done.code, done.out.as_str()), (0, "0\n"), "{done:?}");
+    }
     Ok(())
 }
 

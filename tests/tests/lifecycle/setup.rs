@@ -132,7 +132,8 @@ impl Setup {
         self.prepare(command)
     }
 
-    fn prepare(&self, mut command: Command) -> Command {
+    /// The command in this test's directory, with a runtime directory of its own.
+    pub fn prepare(&self, mut command: Command) -> Command {
         let runtime = self.home.join("run");
         let _ = fs::create_dir(&runtime);
         command

@@ -9,6 +9,7 @@
 mod answer;
 pub mod in_flight;
 pub mod placement;
+pub mod unreceived;
 
 use crate::syscall;
 use crate::task::Task;
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use unreceived::Unreceived;
 use view_sys::notify::{Listener, Notification};
 
 /// Receivers at the start.
@@ -25,19 +27,30 @@ const FIRST_RECEIVERS: usize = 2;
 /// Receivers that stay when there is nothing to do.
 const IDLE_RECEIVERS: usize = 8;
 
+/// What is known of the calls of one listener.
+#[derive(Debug)]
+pub struct Calls {
+    /// Those that are taking effect.
+    pub in_flight: InFlight,
+    /// Those that nobody received.
+    pub unreceived: Unreceived,
+}
+
 /// The receivers of one listener.
 pub struct Pool {
     view: Arc<View>,
     listener: Arc<Listener>,
     waiting: AtomicUsize,
-    in_flight: InFlight,
+    calls: Calls,
     on_end: Box<dyn Fn() + Send + Sync>,
 }
 
-/// Starts to serve a listener; returns at once. `on_end` is called when no tracee can notify any more.
+/// Starts to serve a listener; returns at once. `wait_killable`: calls that were received are not interrupted. `on_end`
+/// is called when no tracee can notify any more.
 pub fn serve(
     view: Arc<View>,
     listener: Arc<Listener>,
+    wait_killable: bool,
     on_end: Box<dyn Fn() + Send + Sync>,
 ) -> std::io::Result<()> {
     listener.set_synchronous_wake_up(view.abilities.wakes_synchronously);
@@ -45,7 +58,10 @@ pub fn serve(
         view,
         listener,
         waiting: AtomicUsize::new(0),
-        in_flight: InFlight::default(),
+        calls: Calls {
+            in_flight: InFlight::default(),
+            unreceived: Unreceived::new(wait_killable),
+        },
         on_end,
     });
     for _ in 0..FIRST_RECEIVERS {
@@ -72,6 +88,7 @@ impl Pool {
         loop {
             match self.listener.receive() {
                 Ok(call) => {
+                    self.calls.unreceived.received(call.id);
                     if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
                         // Without a free receiver the next call waits until this one is done: slower, not wrong.
                         let _ = self.start();
@@ -107,8 +124,8 @@ impl Pool {
             self.view.exchanges.serve(&self.listener, &call);
             return;
         }
-        self.in_flight.await_the_dead(&self.listener);
-        let task = Task::new(&self.view, &self.listener, &self.in_flight, call);
+        self.calls.in_flight.await_the_dead(&self.listener);
+        let task = Task::new(&self.view, &self.listener, &self.calls, call);
         let result =
             catch_unwind(AssertUnwindSafe(|| syscall::dispatch(&task))).unwrap_or_else(|_| {
                 self.view.say(

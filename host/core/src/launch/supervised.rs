@@ -3,12 +3,19 @@
 use super::channel::{Channel, Message, Received};
 use super::reaper::{Control, release_standard_streams};
 use super::{EXIT_VIEW_FAILED, LaunchError, at_step, handover, reason, tree};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, setrlimit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use view_sys::notify::Listener;
 use view_sys::process::{self, Disposition, Fork};
+
+/// How long a reaper may take to end what is left.
+const REAP_TIME: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
 
 /// A supervisor whose command is not started yet.
 #[derive(Debug)]
@@ -57,10 +64,12 @@ pub(super) fn become_supervisor(
     supervise: impl FnOnce(Supervised) -> i32,
 ) -> ! {
     let code = match split(run_reaper) {
-        Ok(supervised) => {
+        Ok((supervised, reaper)) => {
             let run = std::panic::AssertUnwindSafe(|| supervise(supervised));
             // The panic's own message has been printed.
-            std::panic::catch_unwind(run).unwrap_or(EXIT_VIEW_FAILED)
+            let code = std::panic::catch_unwind(run).unwrap_or(EXIT_VIEW_FAILED);
+            reap(reaper);
+            code
         }
         Err(error) => {
             eprintln!("view: {}: {}", error.step, reason(error.errno));
@@ -71,7 +80,21 @@ pub(super) fn become_supervisor(
     process::exit_now(code)
 }
 
-fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<Supervised, LaunchError> {
+/// Takes the end of the reaper, which has nothing to do any more or sees that the supervisor is done. In a container
+/// whose first process does not care for orphans it would stay a zombie.
+fn reap(reaper: u32) {
+    let opened = i32::try_from(reaper)
+        .ok()
+        .and_then(Pid::from_raw)
+        .map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    if let Some(Ok(end)) = opened {
+        let mut entry = [PollFd::new(&end, PollFlags::IN)];
+        let _ = rustix::io::retry_on_intr(|| poll(&mut entry, Some(&REAP_TIME)));
+    }
+    let _ = process::wait_child(Some(reaper), false);
+}
+
+fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<(Supervised, u32), LaunchError> {
     let pair = || Channel::pair().map_err(at_step("cannot make a socket pair"));
     let ((channel, control), (ours, theirs)) = (pair()?, pair()?);
     match process::fork().map_err(at_step("cannot start the reaper"))? {
@@ -80,7 +103,7 @@ fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<Supervised, Launch
             run_reaper(Control::Supervisor(control), theirs.into());
             process::exit_now(EXIT_VIEW_FAILED)
         }
-        Fork::Parent(_) => {
+        Fork::Parent(reaper) => {
             drop((control, theirs));
             let _ = rustix::thread::set_name(c"view-supervisor");
             // A child is never a process group leader, so this does not fail.
@@ -93,10 +116,11 @@ fn split(run_reaper: impl FnOnce(Control, OwnedFd)) -> Result<Supervised, Launch
             let _ = process::set_disposition(libc::SIGXFSZ, Disposition::Ignore);
             redirect_input_and_output();
             process::unblock_all_signals();
-            Ok(Supervised {
+            let supervised = Supervised {
                 channel,
                 handover: ours.into(),
-            })
+            };
+            Ok((supervised, reaper))
         }
     }
 }

@@ -7,10 +7,13 @@
 //! The frame is then set back to the call itself. Opening a FIFO or a device may legitimately be interrupted, but for
 //! the memory devices (/dev/null and its like); calls on sockets are told apart by having been received.
 //!
+//! Looking at a stack takes time (its address is not told while the thread is still on its way to sleep, which on a busy
+//! machine lasts), so it is done only while there are calls that nobody received: `intercept::unreceived`.
+//!
 //! The same holds for rt_sigreturn itself, when a second signal comes while it waits to be received.
 //!
-//! Limit: the number must be readable from the code (`mov $number, %eax` or `%rax`, then `syscall`), as in the C
-//! library's wrappers.
+//! Limits: a handler must return within a minute; the number must be readable from the code (`mov $number, %eax` or
+//! `%rax`, then `syscall`), as in the C library's wrappers.
 //!
 //! Lock: `Received` is a leaf.
 //!
@@ -85,8 +88,11 @@ pub fn note_received(task: &Task<'_>) {
 
 /// rt_sigreturn: sigreturn(2)
 pub fn sigreturn(task: &Task<'_>) -> Result<Answer, Errno> {
+    let unreceived = &task.calls.unreceived;
     // Whatever can't be read is left to the kernel.
-    let _ = set_back(task);
+    if unreceived.any() && set_back(task).is_some() {
+        unreceived.made_again();
+    }
     Ok(Answer::Continue)
 }
 
