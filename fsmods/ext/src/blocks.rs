@@ -38,6 +38,14 @@ impl Block {
         }
     }
 
+    /// The same, when what `mark` stands for would find nothing wrong: it was just written so.
+    fn checked(data: Box<[u8]>, mark: u64) -> Self {
+        Self {
+            data,
+            checked: AtomicU64::new(mark),
+        }
+    }
+
     pub(crate) fn data(&self) -> &[u8] {
         &self.data
     }
@@ -197,11 +205,20 @@ impl Blocks {
     /// # Errors
     /// Corrupt when there is no such block.
     pub(crate) fn replace(&self, number: u64, data: Box<[u8]>) -> Result<()> {
+        self.replace_checked(number, data, 0)
+    }
+
+    /// The same, when [`Block::check_once`] need not look at it under this mark.
+    ///
+    /// # Errors
+    /// As [`Blocks::replace`].
+    pub(crate) fn replace_checked(&self, number: u64, data: Box<[u8]>, mark: u64) -> Result<()> {
         if number >= self.count || data.len() != self.block_size {
             let detail = format!("is beyond the last block, {}", self.count.saturating_sub(1));
             return Err(Error::Corrupt(Problem::new(Place::Block(number), detail)));
         }
-        self.changes.put(number, Arc::new(Block::new(data)));
+        let block = Block::checked(data, mark);
+        self.changes.put(number, Arc::new(block));
         Ok(())
     }
 

@@ -146,6 +146,7 @@ impl Ext {
             caller: Caller {
                 uid: req.uid(),
                 gid: req.gid(),
+                is_late: false,
             },
         };
         change(&mut op).map_err(|error| self.errno(error))

@@ -591,6 +591,7 @@ impl Filesystem for Ext {
             if !is_cached {
                 op.may_write(number, offset)?;
             }
+            op.caller.is_late = is_cached;
             op.write(number, offset, data, kills_ids)
         });
         match written {

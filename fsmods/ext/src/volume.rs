@@ -417,6 +417,11 @@ impl Volume {
         (SUPERBLOCK_OFFSET / size, inside)
     }
 
+    /// An inode has changed to this.
+    pub(crate) fn remember_inode(&self, inode: Arc<Inode>) {
+        self.inodes.lock().insert(inode.number, inode, 1);
+    }
+
     /// Forgets a parsed inode that has changed.
     pub(crate) fn forget_inode(&self, number: u32) {
         self.inodes.lock().remove(&number);

@@ -86,10 +86,7 @@ impl Tree {
             perm &= !(umask as u16) | 0o7000;
         }
         let node = match new {
-            New::Regular => {
-                self.require_space(0)?;
-                Node::Regular(Arc::new(Contents::new(perm)?))
-            }
+            New::Regular => Node::Regular(Arc::new(Contents::new(perm)?)),
             New::Directory => {
                 if is_set_gid {
                     perm |= SET_GROUP_ID;

@@ -177,7 +177,12 @@ fn answer(listener: &Listener, notification: &Notification, place: &Path) {
     };
     let real = place.join(std::ffi::OsStr::from_bytes(name));
     let real_text = [real.as_os_str().as_bytes(), b"\0"].concat();
-    let target = Waiting { listener, id, tid };
+    let target = Waiting {
+        listener,
+        id,
+        tid,
+        space: None,
+    };
     let outcome = match i64::from(number) {
         libc::SYS_chdir => inject(
             &target,

@@ -16,6 +16,10 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// How often files without a name are looked at, while there are any.
 const NAMELESS_PERIOD: Duration = Duration::from_millis(200);
 
+/// What goes is gathered for this long: mostly who removes a file lets it go, and waking a thread for each would cost
+/// more than that.
+const GATHERING: Duration = Duration::from_millis(20);
+
 /// Starts the sweeping thread; it ends with the view.
 pub fn start(view: &Arc<View>) -> std::io::Result<()> {
     let gone = view.gone().clone();
@@ -35,6 +39,7 @@ fn sweep(view: &Weak<View>, gone: &Gone) {
             true => next.min(Instant::now() + NAMELESS_PERIOD),
             false => next,
         });
+        std::thread::sleep(GATHERING);
         let Some(view) = view.upgrade() else { return };
         view.drop_gone();
         has_nameless = view.collect_nameless();

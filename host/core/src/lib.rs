@@ -7,6 +7,7 @@
 //! | `syscall`           | one file a family of calls, and the support table                  |
 //! | `scalpel`           | running another call in the tracee                                 |
 //! | `view`              | everything one view keeps                                          |
+//! | `callers`           | what is kept of threads between their calls                        |
 //! | `mounting`          | changing a namespace                                               |
 //! | `proc_text`         | texts below /proc that tell names                                  |
 //! | `identity`          | virtual ids, and what the host does not know of owners and modes   |
@@ -22,6 +23,7 @@
 //! A call travels: `intercept` -> `syscall` -> `view-vfs` -> a module. Lock order: see `view`.
 #![forbid(unsafe_code)]
 
+mod callers;
 pub mod control;
 pub mod handler;
 mod housekeeping;
@@ -34,6 +36,7 @@ mod private_directory;
 mod proc_text;
 pub mod relocation;
 pub mod scalpel;
+pub mod space;
 pub mod supervisor;
 pub mod syscall;
 pub mod task;

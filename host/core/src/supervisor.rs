@@ -9,7 +9,7 @@ use crate::handler::{Handler, environment, filter_for};
 use crate::identity::ViewIdentity;
 use crate::launch::{self, Command, EXIT_VIEW_FAILED, Event, LaunchError, Supervised};
 use crate::view::{HostAbilities, View};
-use crate::{housekeeping, intercept, mounting, random_u64, relocation, termination};
+use crate::{housekeeping, intercept, mounting, random_u64, relocation, space, termination};
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -224,6 +224,7 @@ fn serve(
     let threads = intercept::serve(view.clone(), calls, wait_killable, Box::new(|| {}))
         .and_then(|()| server::serve(listener, Arc::new(handler)).map(drop))
         .and_then(|()| relocation::start(view))
+        .and_then(|()| space::start(view))
         .and_then(|()| housekeeping::start(view))
         .and_then(|()| termination::start(view));
     if let Err(error) = threads {

@@ -5,6 +5,7 @@
 //!
 //! Neighbours: `intercept` (makes a task for each notification), `syscall` (uses it). No locks.
 
+use crate::callers::Told;
 use crate::intercept::Calls;
 use crate::view::{Backed, View};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -86,6 +87,8 @@ pub enum Object {
 /// Fields of /proc/TID/status.
 #[derive(Debug, Clone)]
 struct Status {
+    /// The kernel has answered.
+    is_read: bool,
     process: u32,
     /// Slots of the descriptor table.
     descriptor_slots: u64,
@@ -169,6 +172,13 @@ impl<'v> Task<'v> {
     /// Has the tracee no number left for another descriptor? Linux takes the number before it looks at the path.
     pub fn is_descriptor_table_full(&self) -> bool {
         let limit = self.soft_limit(Limit::Descriptors, "Max open files");
+        // Is the last number in use?
+        let last = limit.saturating_sub(1);
+        let link = format!("/proc/{}/fd/{last}", self.call.tid);
+        let found = rustix::fs::statat(rustix::fs::CWD, link, AtFlags::SYMLINK_NOFOLLOW);
+        if limit > 0 && matches!(found, Err(Errno::NOENT)) {
+            return false;
+        }
         if self.status().descriptor_slots < limit {
             return false;
         }
@@ -200,6 +210,22 @@ impl<'v> Task<'v> {
         }
     }
 
+    fn umask(&self) -> u32 {
+        match self.status.get() {
+            Some(status) => status.umask,
+            None => self.view.callers.umask(self.call.tid, || self.told()),
+        }
+    }
+
+    fn told(&self) -> Told {
+        let status = self.status();
+        Told {
+            process: status.process,
+            umask: status.umask,
+            is_true: status.is_read,
+        }
+    }
+
     fn status(&self) -> &Status {
         self.status.get_or_init(|| read_status(self.call.tid))
     }
@@ -216,7 +242,7 @@ impl<'v> Task<'v> {
     pub fn creator(&self) -> Asker {
         Asker {
             credentials: self.credentials(),
-            umask: self.status().umask,
+            umask: self.umask(),
         }
     }
 
@@ -278,10 +304,11 @@ impl<'v> Task<'v> {
 
     /// Is the descriptor opened with O_PATH?
     pub fn is_path_only(&self, descriptor: i32) -> bool {
-        // The link's permissions tell whether the descriptor can be read or written: fs/proc/fd.c,
-        // `tid_fd_update_inode`. One that can is not of that kind, and that costs less to see.
-        let link = format!("/proc/{}/fd/{descriptor}", self.call.tid);
-        if rustix::fs::lstat(link).is_ok_and(|stat| stat.st_mode & 0o600 != 0) {
+        // The link's mode tells the access mode, proc_pid_fd(5). None: O_PATH, or open(2)'s access mode 3.
+        let link = self.descriptor_link(descriptor);
+        if let Ok(stat) = rustix::fs::statat(rustix::fs::CWD, link, AtFlags::SYMLINK_NOFOLLOW)
+            && stat.st_mode & 0o600 != 0
+        {
             return false;
         }
         self.descriptor_flags(descriptor)
@@ -311,6 +338,14 @@ impl<'v> Task<'v> {
     }
 
     fn place_at_link(&self, link: &str) -> Result<Start, Errno> {
+        // Processes stay in a directory, and work through descriptors of one: what the last one began at is asked for first.
+        let hint = &self.view.begins_at_stand_ins;
+        if hint.load(Ordering::Relaxed) {
+            if let Some(start) = self.stand_in_at_link(link) {
+                return Ok(start);
+            }
+            hint.store(false, Ordering::Relaxed);
+        }
         let path = match rustix::fs::readlink(link, Vec::new()) {
             // Deeper than PATH_MAX: the link itself is a name for it.
             Err(Errno::NAMETOOLONG) => link.into(),
@@ -318,13 +353,10 @@ impl<'v> Task<'v> {
         };
         // Whatever the view made for a tracee has no name on the host any more.
         if path.ends_with(b" (deleted)")
-            && let Ok(stat) = rustix::fs::stat(link)
-            && let Object::Backed(_, backed) = self.by_identity(stat.st_dev, stat.st_ino)
+            && let Some(start) = self.stand_in_at_link(link)
         {
-            return Ok(Start {
-                place: backed.place(),
-                is_stand_in: true,
-            });
+            hint.store(true, Ordering::Relaxed);
+            return Ok(start);
         }
         let place = Place::Host {
             mount: self.table.root().clone(),
@@ -334,6 +366,17 @@ impl<'v> Task<'v> {
             place,
             is_stand_in: false,
         })
+    }
+
+    fn stand_in_at_link(&self, link: &str) -> Option<Start> {
+        let stat = rustix::fs::stat(link).ok()?;
+        match self.by_identity(stat.st_dev, stat.st_ino) {
+            Object::Backed(_, backed) => Some(Start {
+                place: backed.place(),
+                is_stand_in: true,
+            }),
+            Object::Kernel => None,
+        }
     }
 
     /// Where a path relative to `directory` (AT_FDCWD or a descriptor) begins.
@@ -386,9 +429,12 @@ impl<'v> Task<'v> {
         if !self.view.abilities.can_get_descriptors {
             return Err(Errno::NOSYS);
         }
-        let process =
-            rustix::process::Pid::from_raw(self.status().process as i32).ok_or(Errno::SRCH)?;
-        let pidfd = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
+        let open = |process: u32| {
+            let process = rustix::process::Pid::from_raw(process as i32).ok_or(Errno::SRCH)?;
+            rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
+        };
+        // Mostly it is the first thread that calls, and has the process's number.
+        let pidfd = open(self.call.tid).or_else(|_| open(self.process()))?;
         rustix::process::pidfd_getfd(
             &pidfd,
             descriptor,
@@ -398,13 +444,16 @@ impl<'v> Task<'v> {
 
     /// Thread group id.
     pub fn process(&self) -> u32 {
-        self.status().process
+        match self.status.get() {
+            Some(status) => status.process,
+            None => self.view.callers.process(self.call.tid, || self.told()),
+        }
     }
 }
 
 impl WalkContext for Task<'_> {
     fn process_id(&self) -> u32 {
-        self.status().process
+        self.process()
     }
 
     fn thread_id(&self) -> u32 {
@@ -430,6 +479,7 @@ impl WalkContext for Task<'_> {
 
 fn read_status(thread: u32) -> Status {
     let mut status = Status {
+        is_read: false,
         process: thread,
         descriptor_slots: 0,
         umask: 0o022,
@@ -451,6 +501,7 @@ fn read_status(thread: u32) -> Status {
         let mut numbers = value.split_ascii_whitespace();
         match key {
             "Tgid" => {
+                status.is_read = true;
                 status.process = numbers
                     .next()
                     .and_then(|n| n.parse().ok())

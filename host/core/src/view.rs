@@ -77,6 +77,8 @@ pub struct OpenDirectory {
 pub struct Gone {
     list: Mutex<Vec<Arc<Backed>>>,
     wake: Condvar,
+    /// Somebody waits, and has not been woken.
+    is_awaited: AtomicBool,
 }
 
 impl Gone {
@@ -84,7 +86,16 @@ impl Gone {
     pub fn wait(&self, deadline: Instant) {
         let mut list = self.list.lock();
         if list.is_empty() {
+            self.is_awaited.store(true, Ordering::SeqCst);
             self.wake.wait_until(&mut list, deadline);
+            self.is_awaited.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Wakes who waits.
+    fn wake(&self) {
+        if self.is_awaited.swap(false, Ordering::SeqCst) {
+            self.wake.notify_one();
         }
     }
 }
@@ -145,8 +156,14 @@ pub struct View {
     pub undumpable: Mutex<HashSet<u32>>,
     /// Calls that a receiver took before the signal of the same thread returned; see `syscall::signal`.
     pub received: crate::syscall::signal::Received,
+    /// The last relative path began at something that the view made.
+    pub begins_at_stand_ins: AtomicBool,
+    /// What is kept of threads between their calls.
+    pub callers: crate::callers::Callers,
     /// Calls that stopped threads make to have descriptors replaced.
     pub exchanges: crate::relocation::Exchanges,
+    /// Who writes to a filesystem that is nearly full.
+    pub space: Arc<crate::space::Space>,
 }
 
 impl View {
@@ -192,7 +209,10 @@ impl View {
             has_assumed_directories: AtomicBool::new(false),
             undumpable: Mutex::new(HashSet::new()),
             received: crate::syscall::signal::Received::default(),
+            begins_at_stand_ins: AtomicBool::new(false),
+            callers: crate::callers::Callers::default(),
             exchanges: crate::relocation::Exchanges::default(),
+            space: Arc::default(),
         });
         let _ = own.set(Arc::downgrade(&view));
         let (known, gone) = (own, view.gone.clone());
@@ -201,7 +221,7 @@ impl View {
                 && let Some(backed) = view.backings.remove(identity)
             {
                 gone.list.lock().push(backed);
-                gone.wake.notify_one();
+                gone.wake();
             }
         }));
         Ok(view)
@@ -352,7 +372,7 @@ impl View {
             && self.is_in_use(identity)
         {
             self.nameless.lock().push(identity);
-            self.gone.wake.notify_one();
+            self.gone.wake();
         }
     }
 

@@ -57,6 +57,24 @@ impl Tracee {
         })
     }
 
+    /// As [`Tracee::seize`], for a thread that is to run on: should the tracer end, it is let go. Threads and processes
+    /// that it starts are attached as well ([`Tracee::started`]).
+    ///
+    /// Errors: those of [`Tracee::seize`].
+    pub fn follow(tid: u32) -> Result<Self, Errno> {
+        let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
+        let options = libc::PTRACE_O_TRACESYSGOOD
+            | libc::PTRACE_O_TRACEEXEC
+            | libc::PTRACE_O_TRACECLONE
+            | libc::PTRACE_O_TRACEFORK
+            | libc::PTRACE_O_TRACEVFORK;
+        request(libc::PTRACE_SEIZE, tid, 0, options as usize)?;
+        Ok(Self {
+            tid,
+            not_send: PhantomData,
+        })
+    }
+
     /// The thread id that requests name.
     pub fn tid(&self) -> u32 {
         self.tid.unsigned_abs()
@@ -157,6 +175,31 @@ impl Tracee {
     /// Lets the thread run to the next entry or exit of a system call, delivering `signal` (0: none).
     pub fn resume(&self, signal: i32) -> Result<(), Errno> {
         request(libc::PTRACE_SYSCALL, self.tid, 0, signal as usize)
+    }
+
+    /// What a followed thread has started, when it has stopped with [`Stop::Event`] for that: attached like itself, it is
+    /// about to stop with [`Stop::Trap`].
+    pub fn started(&self, event: i32) -> Option<Self> {
+        if !matches!(
+            event,
+            libc::PTRACE_EVENT_CLONE | libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK
+        ) {
+            return None;
+        }
+        let mut tid = 0u64;
+        let data: *mut u64 = &mut tid;
+        // The kernel writes one word.
+        request(libc::PTRACE_GETEVENTMSG, self.tid, 0, data as usize).ok()?;
+        let tid = i32::try_from(tid).ok().filter(|tid| *tid > 0)?;
+        Some(Self {
+            tid,
+            not_send: PhantomData,
+        })
+    }
+
+    /// Leaves the thread in its group stop ([`Stop::Trap`] with a stopping signal); it stops anew when that ends.
+    pub fn listen(&self) -> Result<(), Errno> {
+        request(libc::PTRACE_LISTEN, self.tid, 0, 0)
     }
 
     /// Lets the thread go, delivering `signal` (0: none). It must be stopped; no request is valid afterwards.

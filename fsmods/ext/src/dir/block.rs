@@ -78,6 +78,11 @@ fn parse(bytes: &[u8], at: usize) -> std::result::Result<RawEntry<'_>, String> {
     })
 }
 
+/// The mark that a checked block of a directory has.
+pub(crate) fn mark(directory: u32, is_root: bool) -> u64 {
+    CheckedAs::Directory.of(directory, u16::from(is_root))
+}
+
 /// Checks the checksum of block `number` of a directory, which is block `place` of the file system.
 pub(crate) fn check(
     dir: &Inode,
@@ -87,34 +92,30 @@ pub(crate) fn check(
     is_indexed: bool,
 ) -> Result<()> {
     let is_root = is_indexed && number == 0;
-    block.check_once(
-        CheckedAs::Directory.of(dir.number, u16::from(is_root)),
-        |bytes| {
-            let looks_like_node = le32(bytes, 0) == 0 && record_length(bytes, 0) == bytes.len();
-            let sums = if is_root {
-                node_sums(dir, bytes, 32)
-            } else if is_indexed && looks_like_node {
-                node_sums(dir, bytes, 8)
-            } else {
-                leaf_sums(dir, bytes)
-            };
-            match sums {
-                Some((found, expected)) if found == expected => Ok(()),
-                Some((found, expected)) => {
-                    let detail =
-                        format!("checksum {found:#010x} is wrong (expected {expected:#010x})");
-                    bad_inode(
-                        dir.number,
-                        format!("directory block {number} (block {place}): {detail}"),
-                    )
-                }
-                None => bad_inode(
+    block.check_once(mark(dir.number, is_root), |bytes| {
+        let looks_like_node = le32(bytes, 0) == 0 && record_length(bytes, 0) == bytes.len();
+        let sums = if is_root {
+            node_sums(dir, bytes, 32)
+        } else if is_indexed && looks_like_node {
+            node_sums(dir, bytes, 8)
+        } else {
+            leaf_sums(dir, bytes)
+        };
+        match sums {
+            Some((found, expected)) if found == expected => Ok(()),
+            Some((found, expected)) => {
+                let detail = format!("checksum {found:#010x} is wrong (expected {expected:#010x})");
+                bad_inode(
                     dir.number,
-                    format!("directory block {number} (block {place}) has no checksum"),
-                ),
+                    format!("directory block {number} (block {place}): {detail}"),
+                )
             }
-        },
-    )
+            None => bad_inode(
+                dir.number,
+                format!("directory block {number} (block {place}) has no checksum"),
+            ),
+        }
+    })
 }
 
 /// The checksum in a leaf and the one it should have.

@@ -64,8 +64,8 @@ impl Op<'_> {
             .features
             .incompat(crate::features::INCOMPAT_EXTENTS)
         {
-            true => (geometry.blocks / 50).min(MAX_KEPT),
-            false => 0,
+            true if !self.caller.is_late => (geometry.blocks / 50).min(MAX_KEPT),
+            _ => 0,
         };
         let reserved = match self.caller.uid {
             0 => 0,

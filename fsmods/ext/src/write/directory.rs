@@ -112,7 +112,10 @@ impl Op<'_> {
                 _ => seal_leaf(dir.seed, &mut bytes),
             }
         }
-        self.volume.blocks.replace(at, bytes.into())
+        let is_root = self.is_indexed(dir) && number == 0;
+        let mark = block::mark(dir.number, is_root);
+        let blocks = &self.volume.blocks;
+        blocks.replace_checked(at, bytes.into(), mark)
     }
 
     /// Adds a block at a directory's end; its content follows by [`Op::put_directory_block`].

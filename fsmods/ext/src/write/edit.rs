@@ -291,7 +291,10 @@ impl Op<'_> {
         } else {
             blocks.edit(block, |bytes| put(bytes, inside, &edit.bytes))?;
         }
-        self.volume.forget_inode(edit.number);
+        match edit.inode(self.volume) {
+            Ok(inode) => self.volume.remember_inode(inode),
+            Err(_) => self.volume.forget_inode(edit.number),
+        }
         Ok(())
     }
 

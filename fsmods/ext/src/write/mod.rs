@@ -114,6 +114,9 @@ struct Undo {
 pub(crate) struct Caller {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// What it writes was accepted before, when there was room: it may have what the filesystem keeps back (Linux:
+    /// `EXT4_MB_DELALLOC_RESERVED`).
+    pub(crate) is_late: bool,
 }
 
 /// One operation: the volume and its writable state.

@@ -224,7 +224,11 @@ pub(crate) fn open(
     let mut op = Op {
         volume,
         writer: &mut writer,
-        caller: Caller { uid: 0, gid: 0 },
+        caller: Caller {
+            uid: 0,
+            gid: 0,
+            is_late: false,
+        },
     };
     let orphans = op.load_orphans().map_err(failed)?;
     if !orphans.is_empty() {

@@ -1,7 +1,7 @@
 //! Truncation, in steps that each fit in a transaction. While it goes on the inode is on the orphan list, so
 //! that a crash in between ends with the new size and all blocks accounted for.
 
-use super::edit::{Edit, FLAG_APPEND};
+use super::edit::{Edit, FLAG_APPEND, FLAG_INLINE_DATA};
 use super::{Op, refuse};
 use crate::error::Result;
 
@@ -34,8 +34,11 @@ impl Op<'_> {
         self.set_file_size(&mut edit, size)?;
         edit.modified();
         let mut is_done = true;
-        if size < before {
-            self.zero_tail(&edit, size)?;
+        // The same size once more gives back what is reserved behind it, as Linux does.
+        if size <= before && edit.flags() & FLAG_INLINE_DATA == 0 {
+            if size < before {
+                self.zero_tail(&edit, size)?;
+            }
             is_done = self.cut(&mut edit)?;
             if !is_done {
                 self.add_orphan(&mut edit)?;

@@ -50,11 +50,12 @@ pub(crate) fn of(identity: Identity) -> Vec<Descriptor> {
 }
 
 /// The threads of a process.
-pub(super) fn threads(process: u32) -> Vec<u32> {
+pub(crate) fn threads(process: u32) -> Vec<u32> {
     numbers(&format!("/proc/{process}/task")).collect()
 }
 
-fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
+/// The entries of a directory that are numbers.
+pub(crate) fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
     fs::read_dir(directory)
         .into_iter()
         .flatten()
@@ -63,7 +64,7 @@ fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
 }
 
 /// Position and flags.
-fn parse_info(text: &str) -> Option<(u64, i32)> {
+pub(crate) fn parse_info(text: &str) -> Option<(u64, i32)> {
     let field = |label: &str| text.lines().find_map(|line| line.strip_prefix(label));
     let position = field("pos:")?.trim().parse().ok()?;
     let flags = i32::from_str_radix(field("flags:")?.trim(), 8).ok()?;
@@ -101,7 +102,7 @@ pub(super) fn is_locked(identity: Identity) -> bool {
 
 /// Can the thread be stopped where it is? One that sleeps in a call which may have done a part of its work (a write to
 /// a full pipe) would end it early; those that sleep in one of these start it again as if nothing had been.
-pub(super) fn is_stoppable(thread: u32) -> bool {
+pub(crate) fn is_stoppable(thread: u32) -> bool {
     const RESTARTED: [i64; 26] = [
         libc::SYS_read,
         libc::SYS_poll,

@@ -66,24 +66,28 @@ impl Late {
             let _ = self.tracee.set_registers(&resumed(registers));
             return self.tracee.detach(signal).is_err();
         }
-        let done = registers.rax;
-        let rest = Registers {
-            rax: registers.orig_rax,
-            rsi: registers.rsi.wrapping_add(done),
-            rdx: registers.rdx.wrapping_sub(done),
-            rip: registers.rip.wrapping_sub(INSTRUCTION_LENGTH),
-            orig_rax: u64::MAX,
-            ..registers
-        };
         self.short = Some(registers);
-        let _ = self.tracee.set_registers(&rest);
+        let _ = self.tracee.set_registers(&rest_of(registers));
         let _ = self.tracee.resume(0);
         true
     }
 }
 
+/// The registers for writing what a short write has left.
+pub(crate) fn rest_of(short: Registers) -> Registers {
+    let done = short.rax;
+    Registers {
+        rax: short.orig_rax,
+        rsi: short.rsi.wrapping_add(done),
+        rdx: short.rdx.wrapping_sub(done),
+        rip: short.rip.wrapping_sub(INSTRUCTION_LENGTH),
+        orig_rax: u64::MAX,
+        ..short
+    }
+}
+
 /// The registers of one call that did what both did. Whatever went wrong with the rest, the first part went out.
-fn together(short: Registers, rest: u64) -> Registers {
+pub(crate) fn together(short: Registers, rest: u64) -> Registers {
     let rest = u64::try_from(rest as i64).unwrap_or(0);
     Registers {
         rax: short.rax.wrapping_add(rest),
@@ -92,7 +96,7 @@ fn together(short: Registers, rest: u64) -> Registers {
 }
 
 /// Was the call that ended with these registers a write that ended early?
-fn is_short_write(registers: &Registers) -> bool {
+pub(crate) fn is_short_write(registers: &Registers) -> bool {
     let is_write = matches!(
         registers.orig_rax as i64,
         libc::SYS_write | libc::SYS_sendto
@@ -103,7 +107,7 @@ fn is_short_write(registers: &Registers) -> bool {
 
 /// The registers to go on with. The kernel starts a call again that says so; those that say EINTR would have done so
 /// for a signal, and no signal came. After close(2) and connect(2) the work is done or under way.
-pub(super) fn resumed(original: Registers) -> Registers {
+pub(crate) fn resumed(original: Registers) -> Registers {
     let number = original.orig_rax as i64;
     let is_interrupted = original.rax as i64 == -i64::from(libc::EINTR);
     let is_final = matches!(number, libc::SYS_close | libc::SYS_connect);

@@ -25,6 +25,9 @@ pub(crate) mod holders;
 mod late;
 mod stopped;
 
+pub(crate) use holders::{is_stoppable, numbers, parse_info, threads};
+pub(crate) use late::{is_short_write, rest_of, resumed, together};
+
 use crate::control::protocol::LogLevel;
 use crate::view::View;
 use holders::Descriptor;
@@ -150,6 +153,8 @@ fn relocate(
     if holders::is_locked(file.identity) {
         return Err(Errno::BUSY);
     }
+    // Its holders may be attached there.
+    let _pause = view.space.pause();
     let mut stopped = Stopped::default();
     let result = stop_holders(&mut stopped, file.identity).and_then(|()| {
         let mut standing = Standing {

@@ -34,6 +34,7 @@ pub mod shebang;
 pub use auxiliary::IdWords;
 pub use exec::{ExecVector, InjectedExec, inject_exec};
 
+use crate::space::Space;
 use data::Image;
 use rustix::io::Errno;
 use session::Session;
@@ -48,6 +49,8 @@ pub struct Waiting<'a> {
     pub id: u64,
     /// The thread.
     pub tid: u32,
+    /// Who may have attached to the thread meanwhile, and lets it go.
+    pub space: Option<&'a Space>,
 }
 
 /// One argument of an injected call.

@@ -61,7 +61,19 @@ impl Session {
     /// Seizes the thread and stops it at the end of its notified call, which is answered so as to be restarted.
     /// `process`: the thread's process when an exec will be injected, else `target.tid`.
     pub(super) fn attach(target: &Waiting<'_>, process: u32) -> Result<Self, Outcome> {
-        let mut tracee = Tracee::seize(target.tid).map_err(|errno| refusal(target, errno))?;
+        let mut tracee = match Tracee::seize(target.tid) {
+            Ok(tracee) => tracee,
+            Err(errno) => match refusal(target, errno) {
+                // Its tracer may have let it go just now.
+                Outcome::AlreadyTraced => {
+                    Tracee::seize(target.tid).map_err(|errno| match errno == Errno::SRCH {
+                        true => Outcome::Gone,
+                        false => Outcome::AlreadyTraced,
+                    })?
+                }
+                outcome => return Err(outcome),
+            },
+        };
         // From here no signal handler can run unseen: if the notification waits still, the stop will be in its call.
         let waiting = target.listener.is_waiting(target.id);
         if tracee.interrupt().is_err() {
@@ -281,7 +293,12 @@ fn refusal(target: &Waiting<'_>, errno: Errno) -> Outcome {
     if !std::path::Path::new(&format!("/proc/self/task/{tracer}")).exists() {
         return Outcome::AlreadyTraced;
     }
-    // `relocation` wants it to stop: it does as soon as this call ends, and then makes it again.
+    if let Some(space) = target.space.filter(|space| space.is_tracer(tracer))
+        && !space.releases(target.tid)
+    {
+        return Outcome::AlreadyTraced;
+    }
+    // `relocation` or `space` wants it to stop: it does as soon as this call ends, and then makes it again.
     let restart = -RESTART_NO_INTERRUPT as i32;
     match target.listener.answer_error(target.id, restart) {
         Ok(()) => Outcome::Restarted,

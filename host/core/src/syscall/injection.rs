@@ -11,6 +11,7 @@ pub fn waiting<'t>(task: &'t Task<'_>) -> Waiting<'t> {
         listener: task.listener,
         id: task.call.id,
         tid: task.call.tid,
+        space: Some(&task.view.space),
     }
 }
 

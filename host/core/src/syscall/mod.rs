@@ -20,7 +20,7 @@
 //! | `sync`      | fsync, fdatasync, sync, syncfs, sync_file_range, msync             |
 //! | `watch`     | inotify_add_watch, name_to_handle_at                               |
 //! | `signal`    | rt_sigreturn: calls interrupted before they were received          |
-//! | `process`   | prctl, chroot                                                      |
+//! | `process`   | prctl, chroot, umask                                               |
 //! | `identity`    | get*id, set*id, groups, capabilities, in a view with its own ids   |
 //! | `host_object` | not a call: objects of the host in such a view                     |
 //! | `host_permission` | not a call: who may do what with such objects                  |
@@ -74,6 +74,7 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         return signal::sigreturn(task);
     }
     signal::note_received(task);
+    task.view.callers.goes_on(task.call.tid);
     if let Some(own) = task.view.identity.get()
         && let Some(answer) = identity::serve(task, own)
     {
@@ -83,6 +84,7 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         libc::SYS_mount => return mount::mount(task),
         libc::SYS_umount2 => return mount::umount(task),
         libc::SYS_prctl => return process::prctl(task),
+        libc::SYS_umask => return process::umask(task),
         _ if task.view.is_idle() => return Ok(Answer::Continue),
         _ => {}
     }

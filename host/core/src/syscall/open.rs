@@ -178,6 +178,9 @@ fn create(task: &Task<'_>, found: &Found, how: How) -> Result<Answer, Errno> {
             })
         }
         Place::Node { mount, dentry } => {
+            if task.view.space.is_overfull(dentry.instance()) {
+                return Err(Errno::NOSPC);
+            }
             let mut display = parent.view_path();
             display.push(b'/');
             display.extend_from_slice(&found.name);
@@ -216,10 +219,13 @@ fn answer_opened(task: &Task<'_>, place: Place, opened: Opened, how: How) -> Res
 }
 
 fn give_file(task: &Task<'_>, place: Place, file: OpenedFile, how: How) -> Answer {
-    if file.is_passthrough
-        && let Place::Node { dentry, .. } = &place
-    {
-        dentry.inode().note_passed_through(file.identity);
+    if let Place::Node { dentry, .. } = &place {
+        if file.is_passthrough {
+            dentry.inode().note_passed_through(file.identity);
+        }
+        if how.flags & libc::O_ACCMODE != libc::O_RDONLY {
+            task.view.space.opens(task.call.tid, dentry.instance());
+        }
     }
     task.view.register_file(file.identity, place);
     Answer::Descriptor {

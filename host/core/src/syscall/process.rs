@@ -1,4 +1,4 @@
-//! prctl(2) and chroot(2).
+//! prctl(2), chroot(2) and umask(2).
 
 use crate::control::protocol::{MountKind, MountSpec};
 use crate::identity::ids::CAP_SYS_CHROOT;
@@ -9,6 +9,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use view_vfs::attributes::Kind;
 use view_vfs::resolver::WalkFlags;
+
+/// umask: Linux does it; what was known of masks is old
+pub fn umask(task: &Task<'_>) -> Result<Answer, Errno> {
+    task.view.callers.changes_umask(task.call.tid);
+    Ok(Answer::Continue)
+}
 
 /// prctl: only PR_SET_DUMPABLE and PR_GET_DUMPABLE are notified: a process that the supervisor can't read would lose
 /// the view, so that attribute is only remembered

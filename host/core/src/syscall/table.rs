@@ -25,7 +25,7 @@ pub enum Support {
 pub const TABLE: &[(u32, &str, Support)] = &[
     (0, "read", Native),
     (1, "write", Native),
-    (2, "open", Partial("O_SYNC and O_DSYNC on a mount: written back within two seconds, at fsync and at the close, not by each write(2)")),
+    (2, "open", Partial("O_SYNC and O_DSYNC on a mount: written back within two seconds, at fsync and after the close, not by each write(2)")),
     (3, "close", Native),
     (4, "stat", Intercepted),
     (5, "fstat", Intercepted),
@@ -118,7 +118,7 @@ pub const TABLE: &[(u32, &str, Support)] = &[
     (92, "chown", Intercepted),
     (93, "fchown", Intercepted),
     (94, "lchown", Intercepted),
-    (95, "umask", Native),
+    (95, "umask", Intercepted),
     (96, "gettimeofday", Native),
     (97, "getrlimit", Native),
     (98, "getrusage", Native),

@@ -17,6 +17,7 @@
 //! | `remove`         | unlink, rmdir                                                         |
 //! | `rename`         | rename with all flags                                                 |
 //! | `open`           | open, create, O_TMPFILE, truncation                                   |
+//! | `room`           | what the module can still take                                        |
 //! | `open_file`      | a file that is open at the module: contents come and go               |
 //! | `set_attributes` | chmod, chown, truncate, utimensat                                     |
 //! | `flags`          | inode flags, ioctl_iflags(2)                                          |
@@ -57,6 +58,7 @@ mod open;
 mod open_file;
 mod remove;
 mod rename;
+mod room;
 mod set_attributes;
 mod xattr;
 
@@ -71,6 +73,7 @@ pub use dirents::{DirectoryEntry, encode_dirents, encode_dirents64};
 pub use inode::Inode;
 pub use instance::{Instance, InstanceOptions};
 pub use open::{Opened, OpenedFile};
+pub use room::Room;
 pub use set_attributes::{AttributeChange, TimeChange};
 pub use xattr::{XattrAnswer, check_xattr_name, check_xattr_set};
 

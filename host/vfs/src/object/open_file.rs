@@ -263,14 +263,11 @@ impl ContentSink for OpenFile {
     }
 
     fn has_name(&self) -> bool {
-        if !self.inode.may_be_nameless() {
-            return true;
-        }
-        match self.inode.module_attributes() {
-            Ok(attributes) => attributes.links > 0,
-            Err(Errno::NOENT | Errno::STALE) => false,
-            Err(_) => true,
-        }
+        self.inode.has_name()
+    }
+
+    fn stored_bytes(&self) -> Result<u64, Errno> {
+        self.inode.stored_bytes()
     }
 
     fn settled(&self) -> Option<Stamp> {

@@ -119,6 +119,11 @@ impl Dentry {
         if old.is_mount_point() || new.as_ref().is_some_and(|new| new.is_mount_point()) {
             return Err(Errno::BUSY);
         }
+        if !is_exchange && new.is_some() && old.kind() == Kind::RegularFile {
+            // Who replaces a file without fsync(2) means to have the old contents or the new ones after a crash, not
+            // none (ext4(5), `auto_da_alloc`). An error is remembered by the file.
+            let _ = old.write_back();
+        }
         let request = instance.request_of(&caller.credentials);
         let answer = sync::rename(
             instance.module(),

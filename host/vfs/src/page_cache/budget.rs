@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::process::{Resource, getrlimit};
 
@@ -19,6 +19,8 @@ pub(super) struct Budget {
     total_bytes: u64,
     used_bytes: AtomicU64,
     descriptors: AtomicUsize,
+    /// Half of what this process may have. Asked for when it is first needed: a supervisor raises its limit at the start.
+    descriptor_limit: OnceLock<u64>,
 }
 
 impl Budget {
@@ -30,6 +32,7 @@ impl Budget {
             total_bytes,
             used_bytes: AtomicU64::new(0),
             descriptors: AtomicUsize::new(0),
+            descriptor_limit: OnceLock::new(),
         }
     }
 
@@ -66,7 +69,7 @@ impl Budget {
         };
         let free_part = |limit: u64| limit.checked_div(reserve).unwrap_or(0);
         let most_bytes = self.total_bytes - free_part(self.total_bytes);
-        let descriptor_limit = descriptor_limit();
+        let descriptor_limit = *self.descriptor_limit.get_or_init(descriptor_limit);
         let most_descriptors = descriptor_limit - free_part(descriptor_limit);
         let has_memory =
             bytes == 0 || self.used_bytes().saturating_add(bytes) <= most_bytes.max(bytes);
@@ -92,6 +95,11 @@ impl Charge {
 }
 
 impl Charge {
+    /// What the file takes, as far as was said.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The file takes this many bytes now.
     pub(super) fn set(&mut self, bytes: u64) {
         let used = &self.budget.used_bytes;

@@ -24,6 +24,7 @@
 //! | `written`    | one file that is written to: what changed, errors, times             |
 //! | `chunks`     | the hashes that tell which parts changed                             |
 //! | `relocation` | written files that outgrow memory move to the disk                   |
+//! | `room`       | the space that what is not written back will take                    |
 //! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
 //! | `prompt`     | the thread that hears of writes to O_SYNC files                      |
 //! | `watches`    | what both hear with                                                  |
@@ -41,6 +42,7 @@ mod fill;
 mod prompt;
 mod relocation;
 mod reopen;
+mod room;
 mod spool;
 mod watcher;
 mod watches;
@@ -62,11 +64,13 @@ pub use allocate::Allocation;
 use budget::{Budget, Charge};
 pub(crate) use fill::{ContentSource, NextData};
 pub use reopen::reopen;
+pub use room::Blocks;
 
 use relocation::Relocation;
 pub use relocation::{Holders, Outgrown};
 pub(crate) use spool::BackingStyle;
 use spool::Spool;
+use watcher::Watcher;
 use watches::Watches;
 pub use write_back::Unwritten;
 pub(crate) use written::ContentSink;
@@ -141,7 +145,7 @@ pub struct PageCache {
     /// Files that somebody may write to, or with changes.
     written: Mutex<HashMap<FileKey, Arc<WrittenFile>>>,
     /// Started with the first file that is opened for writing.
-    watcher: OnceLock<Option<Arc<Watches>>>,
+    watcher: OnceLock<Option<Watcher>>,
     /// Started with the first that is opened with O_SYNC or O_DSYNC.
     prompt: OnceLock<Option<Arc<Watches>>>,
     relocation: Relocation,
@@ -166,12 +170,14 @@ enum Content {
 }
 
 struct Filled {
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     identity: Identity,
     stamp: Stamp,
     charge: Charge,
     is_sealed: bool,
     is_in_memory: bool,
+    /// Nobody had it open when somebody looked, and it has not been handed out since.
+    is_idle: AtomicBool,
     written: Option<Arc<WrittenFile>>,
     release: Arc<Release>,
 }
@@ -180,6 +186,17 @@ impl Filled {
     /// Is it what an open of this version shall get?
     fn is(&self, wanted: &Stamp) -> bool {
         self.written.is_some() || self.stamp == *wanted
+    }
+
+    /// Another open file description, for somebody else.
+    fn hand_out(&self, flags: i32) -> Result<OwnedFd, Errno> {
+        self.hand_out_by(&self.descriptor, flags)
+    }
+
+    /// The same by a certain descriptor of the file.
+    fn hand_out_by(&self, descriptor: &OwnedFd, flags: i32) -> Result<OwnedFd, Errno> {
+        self.is_idle.store(false, Ordering::Release);
+        reopen(descriptor.as_fd(), flags)
     }
 }
 
@@ -256,7 +273,7 @@ impl PageCache {
         match &*content {
             Content::Filled(filled) if filled.is(&wanted.stamp) => {
                 self.touch(&file);
-                let opened = reopen(filled.descriptor.as_fd(), flags)?;
+                let opened = filled.hand_out(flags)?;
                 Ok(Some((opened, filled.identity)))
             }
             _ => Ok(None),
@@ -276,7 +293,7 @@ impl PageCache {
     ) -> Result<(OwnedFd, Identity), Errno> {
         if wanted.is_direct && !self.written.lock().contains_key(&wanted.key) {
             let filled = self.fill(wanted, source)?;
-            let opened = reopen(filled.descriptor.as_fd(), flags)?;
+            let opened = filled.hand_out(flags)?;
             return Ok((opened, filled.identity));
         }
         loop {
@@ -294,14 +311,14 @@ impl PageCache {
             if let Content::Filled(filled) = &*content
                 && filled.is(&wanted.stamp)
             {
-                let opened = reopen(filled.descriptor.as_fd(), flags)?;
+                let opened = filled.hand_out(flags)?;
                 return Ok((opened, filled.identity));
             }
             // An older version stays with those who have it open.
             self.retire(&mut content);
             match self.fill(&wanted, source) {
                 Ok(filled) => {
-                    let opened = reopen(filled.descriptor.as_fd(), flags);
+                    let opened = filled.hand_out(flags);
                     let identity = filled.identity;
                     *content = Content::Filled(filled);
                     return Ok((opened?, identity));
@@ -383,12 +400,30 @@ impl PageCache {
 
     /// Empties a file; its contents are remembered as long as they are open somewhere.
     fn retire(&self, content: &mut Content) {
-        if let Content::Filled(filled) = std::mem::replace(content, Content::Empty)
-            && is_opened_elsewhere(&filled)
-        {
+        let Content::Filled(filled) = content else {
+            return;
+        };
+        if !is_opened_elsewhere(filled) {
+            return self.bury(content);
+        }
+        if let Content::Filled(filled) = std::mem::replace(content, Content::Empty) {
             let mut outdated = self.outdated.lock();
             outdated.retain(is_opened_elsewhere);
             outdated.push(filled);
+        }
+    }
+
+    /// Empties a file that is open nowhere. Closing it frees its memory, which need not be waited for.
+    fn bury(&self, content: &mut Content) {
+        /// A larger one is closed at once.
+        const MOST_BYTES: u64 = 64 << 10;
+        if let Content::Filled(filled) = std::mem::replace(content, Content::Empty) {
+            let is_small = filled.is_in_memory && filled.charge.bytes() <= MOST_BYTES;
+            let descriptor = Arc::clone(&filled.descriptor);
+            drop(filled);
+            if is_small && let Some(watcher) = self.watcher() {
+                watcher.close(descriptor);
+            }
         }
     }
 
@@ -425,16 +460,19 @@ impl PageCache {
     fn fill(&self, wanted: &Wanted<'_>, source: &dyn ContentSource) -> Result<Filled, Errno> {
         self.make_room(wanted.allocated_bytes);
         let fits = wanted.is_direct || self.budget.admits(wanted.allocated_bytes);
-        self.fill_where(wanted, source, fits)
+        let (filled, writable) = self.fill_where(wanted, source, fits)?;
+        drop(writable);
+        Ok(filled)
     }
 
-    /// Makes and fills a backing file, in memory or else in the spool.
+    /// Makes and fills a backing file, in memory or else in the spool. Answers as well the descriptor by which it was made,
+    /// which is open for writing: it has to go before anybody is asked whether the file has writers.
     fn fill_where(
         &self,
         wanted: &Wanted<'_>,
         source: &dyn ContentSource,
         fits: bool,
-    ) -> Result<Filled, Errno> {
+    ) -> Result<(Filled, OwnedFd), Errno> {
         let style = BackingStyle {
             is_executable: wanted.stamp.is_executable,
             is_sealed: wanted.is_sealed,
@@ -446,7 +484,7 @@ impl PageCache {
         } else {
             fill::copy(&writable, source, wanted.stamp.size)?;
         }
-        let descriptor = spool::publish(writable, &style, is_in_memory)?;
+        let descriptor = spool::publish(&writable, &style, is_in_memory)?;
         let stat = rustix::fs::fstat(&descriptor)?;
         let bytes = match is_in_memory {
             true => u64::try_from(stat.st_blocks)
@@ -455,7 +493,7 @@ impl PageCache {
             false => 0,
         };
         let filled = Filled {
-            descriptor,
+            descriptor: Arc::new(descriptor),
             identity: Identity {
                 device: stat.st_dev,
                 inode: stat.st_ino,
@@ -464,10 +502,11 @@ impl PageCache {
             charge: Charge::new(&self.budget, bytes),
             is_sealed: wanted.is_sealed && is_in_memory,
             is_in_memory,
+            is_idle: AtomicBool::new(false),
             written: None,
             release: Arc::clone(&self.release),
         };
-        Ok(filled)
+        Ok((filled, writable))
     }
 
     /// Evicts until `bytes` more and one more descriptor fit, as far as that is possible. When something has to go,
@@ -514,9 +553,15 @@ impl PageCache {
     }
 }
 
-/// Asks the kernel; what it cannot tell counts as open.
+/// Asks the kernel, unless that is known; what it cannot tell counts as open. Whoever asks holds the content, so nobody
+/// opens the file meanwhile.
 fn is_opened_elsewhere(filled: &Filled) -> bool {
-    view_sys::file::is_opened_elsewhere(&filled.descriptor).unwrap_or(true)
+    if filled.is_idle.load(Ordering::Acquire) {
+        return false;
+    }
+    let is_open = view_sys::file::is_opened_elsewhere(&filled.descriptor).unwrap_or(true);
+    filled.is_idle.store(!is_open, Ordering::Release);
+    is_open
 }
 
 impl fmt::Debug for PageCache {

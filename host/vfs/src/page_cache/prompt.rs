@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::inotify::WatchFlags;
 
 use super::watches::Watches;
+use super::written::WrittenFile;
 use super::{FileKey, PageCache};
 
 /// How often the thread looks whether the page cache is still there.
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts the thread; `None` when the kernel gives no inotify instance or no thread: then the clock of `watcher` finds the
 /// files.
-pub(super) fn start(cache: &Arc<PageCache>) -> Option<Arc<Watches>> {
+fn start(cache: &Arc<PageCache>) -> Option<Arc<Watches>> {
     let watches = Arc::new(Watches::new(WatchFlags::MODIFY)?);
     let heard = Arc::clone(&watches);
     let cache = Arc::downgrade(cache);
@@ -42,6 +43,34 @@ fn run(cache: &Weak<PageCache>, watches: &Watches) {
 }
 
 impl PageCache {
+    /// Writes to this file are to be durable at once.
+    pub(super) fn watch_writes(self: &Arc<Self>, written: &WrittenFile) {
+        if let Some(watches) = self.prompt.get_or_init(|| start(self)) {
+            watches.add(&written.file(), written.key);
+        }
+    }
+
+    /// Nobody needs to hear of this file any more.
+    pub(super) fn unwatch(&self, key: FileKey) {
+        if let Some(watcher) = self.watcher() {
+            watcher.closes().remove(key);
+        }
+        if let Some(Some(watches)) = self.prompt.get() {
+            watches.remove(key);
+        }
+    }
+
+    /// A file has another backing file now.
+    pub(super) fn watch_instead(&self, written: &WrittenFile) {
+        self.unwatch(written.key);
+        if let Some(watcher) = self.watcher() {
+            watcher.closes().add(&written.file(), written.key);
+        }
+        if let (Some(Some(watches)), true) = (self.prompt.get(), written.is_prompt()) {
+            watches.add(&written.file(), written.key);
+        }
+    }
+
     fn written_promptly(&self, key: FileKey) {
         let written = self.written.lock().get(&key).cloned();
         if let Some(written) = written {

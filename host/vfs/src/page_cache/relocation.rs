@@ -286,14 +286,15 @@ impl PageCache {
             undone?;
             return Err(Errno::BUSY);
         }
-        let clone = copy.try_clone().map_err(super::write_back::from_io)?;
-        written.moved(&mut state, clone);
+        let copy = Arc::new(copy);
+        written.moved(&mut state, Arc::clone(&copy));
         *written.growth.0.lock() = None;
         filled.descriptor = copy;
         filled.identity = new;
+        filled.is_idle.store(false, Ordering::Release);
         filled.is_in_memory = false;
         filled.charge.set(0);
-        self.watch_instead(&written, &filled.descriptor);
+        self.watch_instead(&written);
         if let Some(release) = self.release.0.get() {
             release(old);
         }
@@ -316,7 +317,8 @@ impl PageCache {
         let source = Copied(&filled.descriptor, filled.stamp);
         fill::copy(&writable, &source, attributes.size)?;
         set_times(&writable, attributes.modified)?;
-        let copy = spool::publish(writable, &style, false)?;
+        let copy = spool::publish(&writable, &style, false)?;
+        drop(writable);
         let stat = fstat(&copy)?;
         let identity = Identity {
             device: stat.st_dev,

@@ -130,13 +130,12 @@ fn seal(writable: &OwnedFd) -> Result<(), Errno> {
     fcntl_add_seals(writable, size | SealFlags::SEAL)
 }
 
-/// Makes a filled backing file ready: the right mode, no way to write if it is sealed, and only a read-only
-/// description left.
+/// Makes a filled backing file ready: the right mode, no way to write if it is sealed. Answers a read-only description.
 ///
 /// # Errors
 /// Those of the calls.
 pub(super) fn publish(
-    writable: OwnedFd,
+    writable: &OwnedFd,
     style: &BackingStyle<'_>,
     is_in_memory: bool,
 ) -> Result<OwnedFd, Errno> {
@@ -144,9 +143,9 @@ pub(super) fn publish(
         true => Mode::RUSR | Mode::WUSR | Mode::XUSR,
         false => Mode::RUSR | Mode::WUSR,
     };
-    fchmod(&writable, mode)?;
+    fchmod(writable, mode)?;
     if style.is_sealed && is_in_memory {
-        seal(&writable)?;
+        seal(writable)?;
     }
     reopen(writable.as_fd(), libc::O_RDONLY)
 }

@@ -55,6 +55,11 @@ impl Watches {
         });
     }
 
+    /// Can be read when there are events.
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        &self.inotify
+    }
+
     /// Waits for an event, at most this long.
     pub(super) fn wait(&self, limit: Duration) {
         let mut polled = [PollFd::new(&self.inotify, PollFlags::IN)];

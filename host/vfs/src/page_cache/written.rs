@@ -98,6 +98,8 @@ pub(super) struct State {
     time_set: Option<Timestamp>,
     /// Space is reserved up to here.
     reserved_to: u64,
+    /// The part of it that nobody asked for but the view, for what was written natively.
+    held_to: u64,
     /// The backing file has been read in this state, and all that differed was written.
     seen: Option<Seen>,
     /// The module was given bytes or a size since it was last given times.
@@ -144,6 +146,11 @@ impl State {
     pub(super) fn set_chunk(&mut self, index: u64, hash: u64) {
         self.table.set(index, hash);
         self.seen = None;
+    }
+
+    /// Is more reserved than a file of this size needs?
+    pub(super) fn holds_behind(&self, size: u64) -> bool {
+        self.held_to > size
     }
 
     /// Forgets all chunks from this one on; answers which were not known to be zeros.
@@ -208,7 +215,7 @@ impl WrittenFile {
     pub(super) fn new(
         key: FileKey,
         path: &[u8],
-        descriptor: OwnedFd,
+        descriptor: Arc<OwnedFd>,
         sink: Arc<dyn ContentSink>,
     ) -> Result<WrittenFile, Errno> {
         let seen = Seen::of(&fstat(&descriptor)?);
@@ -223,7 +230,7 @@ impl WrittenFile {
         Ok(WrittenFile {
             key,
             path: path.to_vec(),
-            descriptor: RwLock::new(Arc::new(descriptor)),
+            descriptor: RwLock::new(descriptor),
             sink,
             is_mappable: AtomicBool::new(false),
             prompt_flags: AtomicI32::new(0),
@@ -237,6 +244,7 @@ impl WrittenFile {
                 module_modified: seen.modified,
                 time_set: None,
                 reserved_to: seen.size,
+                held_to: 0,
                 seen: None,
                 is_changed: false,
                 last_look: Instant::now(),
@@ -256,8 +264,8 @@ impl WrittenFile {
 
     /// The contents are in another backing file now, which differs in nothing but its time of change. `state`: of this
     /// file.
-    pub(super) fn moved(&self, state: &mut State, descriptor: OwnedFd) {
-        *self.descriptor.write() = Arc::new(descriptor);
+    pub(super) fn moved(&self, state: &mut State, descriptor: Arc<OwnedFd>) {
+        *self.descriptor.write() = descriptor;
         state.seen = None;
         state.mapped = None;
     }
@@ -318,7 +326,7 @@ impl WrittenFile {
         self.is_abandoned.store(true, Ordering::Release);
     }
 
-    fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned.load(Ordering::Acquire)
     }
 
@@ -339,6 +347,20 @@ impl WrittenFile {
     /// What the module is known to have. Held over a change of both sides.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// The module's file has this size, and space that was reserved behind is needed no more: setting the size once more gives
+    /// it back, as ftruncate(2) does.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub(super) fn give_up_behind(&self, state: &mut State, size: u64) -> Result<(), Errno> {
+        if state.holds_behind(size) {
+            state.held_to = size;
+            state.reserved_to = state.reserved_to.min(size);
+            self.sink.set_size(size)?;
+        }
+        Ok(())
     }
 
     pub(super) fn sink(&self) -> &dyn ContentSink {

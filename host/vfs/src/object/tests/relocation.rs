@@ -99,6 +99,8 @@ fn a_file_that_grows_leaves_memory_and_nobody_notices() {
     let mut file = move_away(&mounted, file);
     assert!(!is_in_memory(&file));
     assert_eq!(mounted.cache.used_bytes(), 0);
+    assert_eq!(mounted.cache.write_back_all(), []);
+    assert!(mounted.cache.has_written_files(), "it still has a writer");
     file.write_all(&all[3 * MIB..]).unwrap();
     let attributes = mounted.find("file").unwrap().attributes().unwrap();
     assert_eq!(

@@ -108,6 +108,22 @@ fn what_was_written_reaches_the_module_when_the_file_is_closed() {
 }
 
 #[test]
+fn a_file_that_replaces_another_has_its_contents_by_then() {
+    let mounted = mount();
+    mounted.file("old", b"old");
+    let bytes = pattern(70_000, 9);
+    let mut file = create(&mounted, "new");
+    file.write_all(&bytes).unwrap();
+    let number = mounted.shared.number("new").unwrap();
+    assert_eq!(mounted.shared.attr(number).size, 0);
+    let root = &mounted.root;
+    root.rename(b"new", false, root, b"old", false, 0, &owner())
+        .unwrap();
+    assert_eq!(mounted.shared.number("old"), Some(number));
+    assert!(mounted.shared.contents(number) == bytes);
+}
+
+#[test]
 fn only_what_changed_is_written_and_nothing_is_read_again() {
     let mounted = mount();
     let mut bytes = pattern(8 << 20, 2);

@@ -52,6 +52,12 @@ pub(crate) trait ContentSink: Send + Sync {
     /// Is there a name that leads to the file, or may there be one again? Without one nothing needs to be written.
     fn has_name(&self) -> bool;
 
+    /// Bytes that the module has allocated for the file.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn stored_bytes(&self) -> Result<u64, Errno>;
+
     /// Everything was written and nobody writes any more: what version the module has. `None`: the contents are not
     /// to be kept.
     fn settled(&self) -> Option<Stamp>;

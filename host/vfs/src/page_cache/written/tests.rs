@@ -63,6 +63,10 @@ impl ContentSink for Sink {
         true
     }
 
+    fn stored_bytes(&self) -> Result<u64, Errno> {
+        Ok(self.bytes.lock().unwrap().len() as u64)
+    }
+
     fn settled(&self) -> Option<Stamp> {
         None
     }
@@ -108,7 +112,7 @@ fn both(bytes: Vec<u8>) -> (OwnedFd, Arc<Sink>, WrittenFile) {
         device: 1,
         inode: 1,
     };
-    let copy = file.try_clone().unwrap();
+    let copy = Arc::new(file.try_clone().unwrap());
     let written = WrittenFile::new(key, b"/f", copy, sink.clone()).unwrap();
     written.opened(libc::O_RDWR);
     (file, sink, written)

@@ -59,6 +59,7 @@ impl WrittenFile {
             self.sink.set_size(before.size)?;
             state.module_size = before.size;
         }
+        self.give_up_behind(state, before.size)?;
         state.reserved_to = state.reserved_to.max(before.size);
         let mut modified = before.modified;
         if state.is_changed && modified == state.module_modified && state.time_set.is_none() {
@@ -234,6 +235,7 @@ impl WrittenFile {
     pub(super) fn reserve(&self, state: &mut State, size: u64) -> Result<(), Errno> {
         let mut offset = state.reserved_to;
         state.reserved_to = size;
+        state.held_to = size;
         while let Some((start, end)) = next_data(&self.file(), offset, size) {
             self.sink.reserve(start, end - start)?;
             offset = end;
