@@ -168,8 +168,7 @@ impl PageCache {
         reporter: &dyn Reporter,
         data_only: bool,
     ) -> Option<Result<(), Errno>> {
-        let written = self.written_file(key)?;
-        Some(written.synchronize(reporter, data_only))
+        self.written_file(key)?.synchronize(reporter, data_only)
     }
 
     /// Writes the changes of one file back. False when it is not written.
@@ -454,6 +453,8 @@ impl PageCache {
         }
         self.written.lock().remove(&key);
         self.unwatch(key);
+        // While the content is held: who removes the last name waits for it, and finds the module's file let go.
+        written.release();
     }
 
     /// Files that wait to be written back hold descriptors: a writer that finds none left helps.

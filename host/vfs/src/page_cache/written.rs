@@ -14,12 +14,14 @@
 //! | `view`     | looking at files that are synchronized often        |
 //! | `data`     | reading where there is data                         |
 //! | `errors`   | what went wrong, and who has been told              |
+//! | `released` | what stands for it when it was let go               |
 //! | `sink`     | the module's side                                   |
 //!
 //! Locks: `state` is held while the module works. It is taken after `CachedFile::content`, never before.
 
 mod data;
 mod errors;
+mod released;
 mod sink;
 mod transfer;
 mod view;
@@ -29,6 +31,7 @@ pub use errors::{Descriptor, Reporter};
 pub(crate) use sink::ContentSink;
 
 use errors::Errors;
+use released::Released;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -191,7 +194,10 @@ pub(crate) struct WrittenFile {
     /// The same open file description that the cache has. Another one after the file has moved (see `relocation`). A
     /// leaf.
     descriptor: RwLock<Arc<OwnedFd>>,
-    sink: Arc<dyn ContentSink>,
+    /// The file at the module; let go when the file is clean. A leaf.
+    sink: RwLock<Arc<dyn ContentSink>>,
+    /// That has happened. Changed under `state`.
+    is_released: AtomicBool,
     /// Somebody could map it for writing (opened for reading and writing).
     is_mappable: AtomicBool,
     /// O_SYNC and O_DSYNC as far as it was opened with them: it is made durable when it is written to, and looked at on every tick.
@@ -231,7 +237,8 @@ impl WrittenFile {
             key,
             path: path.to_vec(),
             descriptor: RwLock::new(descriptor),
-            sink,
+            sink: RwLock::new(sink),
+            is_released: AtomicBool::new(false),
             is_mappable: AtomicBool::new(false),
             prompt_flags: AtomicI32::new(0),
             opens: AtomicU64::new(0),
@@ -358,13 +365,26 @@ impl WrittenFile {
         if state.holds_behind(size) {
             state.held_to = size;
             state.reserved_to = state.reserved_to.min(size);
-            self.sink.set_size(size)?;
+            self.sink().set_size(size)?;
         }
         Ok(())
     }
 
-    pub(super) fn sink(&self) -> &dyn ContentSink {
-        &*self.sink
+    pub(super) fn sink(&self) -> Arc<dyn ContentSink> {
+        Arc::clone(&self.sink.read())
+    }
+
+    /// The file is clean: lets the module's file go. Who still holds this does not keep it, so that the module can give the
+    /// space of a removed file away at once. What was opened with O_SYNC keeps it: somebody may be about to make it durable.
+    pub(super) fn release(&self) {
+        let state = self.state.lock(); // nobody uses it
+        if self.prompt_flags.load(Ordering::Acquire) != 0 {
+            return;
+        }
+        self.is_released.store(true, Ordering::Release);
+        let sink = std::mem::replace(&mut *self.sink.write(), Arc::new(Released));
+        drop(state);
+        drop(sink);
     }
 
     /// Is anybody able to write to it? What the kernel cannot tell counts as yes.
@@ -387,7 +407,7 @@ impl WrittenFile {
     /// Those of the module and of reading the backing file.
     pub(super) fn write_back_range(&self, start: u64, end: u64) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        if self.is_abandoned() || !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink().has_name() {
             return Ok(());
         }
         let stat = fstat(&*self.file())?;
@@ -399,7 +419,8 @@ impl WrittenFile {
         result
     }
 
-    /// fsync(2), or fdatasync(2) when `data_only`: writes what changed and makes it durable.
+    /// fsync(2), or fdatasync(2) when `data_only`: writes what changed and makes it durable. `None`: it is clean by now, and
+    /// the module's file has to be asked for again.
     ///
     /// # Errors
     /// Those of writing back, now or at any time since `reporter` was last told.
@@ -407,12 +428,15 @@ impl WrittenFile {
         &self,
         reporter: &dyn Reporter,
         data_only: bool,
-    ) -> Result<(), Errno> {
+    ) -> Option<Result<(), Errno>> {
         let mut state = self.state.lock();
+        if self.is_released.load(Ordering::Acquire) {
+            return None;
+        }
         let result = self.synchronize_locked(&mut state, data_only);
         match state.errors.take(reporter, self.opens()) {
-            Some(error) => Err(error),
-            None => result,
+            Some(error) => Some(Err(error)),
+            None => Some(result),
         }
     }
 
@@ -428,10 +452,10 @@ impl WrittenFile {
 
     fn synchronize_locked(&self, state: &mut State, data_only: bool) -> Result<(), Errno> {
         self.write_back_locked(state, Look::Quick)?;
-        if self.is_abandoned() || !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink().has_name() {
             return Ok(());
         }
-        let result = self.sink.synchronize(data_only);
+        let result = self.sink().synchronize(data_only);
         if let Err(error) = result {
             state.errors.note(error, self.opens());
         }
@@ -457,7 +481,7 @@ impl WrittenFile {
         };
         let size = Seen::of(&stat).size;
         if size > state.reserved_to
-            && self.sink.has_name()
+            && self.sink().has_name()
             && self.reserve(&mut state, size).is_err()
         {
             // What fits is written now, and what does not is known to the next fsync.
@@ -489,7 +513,7 @@ impl WrittenFile {
         if may_trust && self.looks_unchanged(state, &stat) {
             return Ok(());
         }
-        if self.is_abandoned() || !self.sink.has_name() {
+        if self.is_abandoned() || !self.sink().has_name() {
             return Ok(());
         }
         if look == Look::Quick {

@@ -254,3 +254,24 @@ fn of_a_range_only_that_is_looked_at() {
         assert!(*sink.bytes.lock().unwrap() == content(&file));
     }
 }
+
+#[test]
+fn who_still_has_a_clean_file_does_not_keep_that_of_the_module() {
+    let (_file, sink, written) = both(vec![7; 5000]);
+    let who = Descriptor {
+        process: 1,
+        number: 3,
+    };
+    assert_eq!(written.synchronize(&who, false), Some(Ok(())));
+    written.release();
+    assert_eq!(Arc::strong_count(&sink), 1);
+    // What is asked of it too late is asked of the module again, or there is nothing to do.
+    assert_eq!(written.synchronize(&who, false), None);
+    assert_eq!(written.write_back(Look::Thorough), Ok(()));
+    // A write that was to be durable at once may still have to be made so.
+    let (_file, sink, written) = both(vec![7; 5000]);
+    written.opened(libc::O_RDWR | libc::O_DSYNC);
+    written.release();
+    assert_eq!(Arc::strong_count(&sink), 2);
+    assert_eq!(written.make_durable(), Ok(()));
+}

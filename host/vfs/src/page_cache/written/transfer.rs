@@ -34,7 +34,7 @@ impl WrittenFile {
         state.seen = None;
         state.is_changed |= before.size != state.module_size;
         if before.size < state.module_size {
-            self.sink.set_size(before.size)?;
+            self.sink().set_size(before.size)?;
             state.resized(before.size);
         }
         let news = before.size.saturating_sub(state.reserved_to);
@@ -56,7 +56,7 @@ impl WrittenFile {
         };
         self.compare(state, whole)?;
         if state.module_size < before.size {
-            self.sink.set_size(before.size)?;
+            self.sink().set_size(before.size)?;
             state.module_size = before.size;
         }
         self.give_up_behind(state, before.size)?;
@@ -74,7 +74,7 @@ impl WrittenFile {
                 Some(changed) if modified == state.module_modified => changed,
                 _ => before.changed,
             };
-            self.sink.set_times(modified, changed, drops_set_ids)?;
+            self.sink().set_times(modified, changed, drops_set_ids)?;
             state.module_modified = modified;
             state.is_changed = false;
         }
@@ -178,7 +178,7 @@ impl WrittenFile {
             }
             let offset = first * CHUNK_BYTES as u64;
             let length = (size - offset).min((next - first) * CHUNK_BYTES as u64);
-            self.sink
+            self.sink()
                 .write(offset, NOTHING.get(..length as usize).unwrap_or_default())?;
             for index in first..next {
                 state.table.set(index, ZEROS);
@@ -221,7 +221,7 @@ impl WrittenFile {
         for run in runs {
             let offset = start + run.start as u64;
             let end = start + run.end as u64;
-            self.sink
+            self.sink()
                 .write(offset, bytes.get(run).unwrap_or_default())?;
             state.module_size = state.module_size.max(end);
         }
@@ -237,7 +237,7 @@ impl WrittenFile {
         state.reserved_to = size;
         state.held_to = size;
         while let Some((start, end)) = next_data(&self.file(), offset, size) {
-            self.sink.reserve(start, end - start)?;
+            self.sink().reserve(start, end - start)?;
             offset = end;
         }
         Ok(())
