@@ -6,6 +6,7 @@
  * run COUNT COMMAND...: prints the wall time of each of COUNT runs in nanoseconds, one a line.
  * append4k | append1m | rewrite4k PATH: the CPU time of one write(2) to a file that is made, grows by it and is cut to nothing
  * again every 32 MiB; or that has its 32 MiB already.
+ * sync8k PATH: the wall time of a pwrite(2) of 8 KiB and fdatasync(2) in a file of 16 MiB that is made.
  * peak COMMAND...: runs a `view` command line and prints the most memory that its supervisor took, in KiB: what is resident,
  * and the memfds that it holds.
  */
@@ -201,6 +202,34 @@ static int write_case(const char *where, size_t length, int grows)
 	return 0;
 }
 
+/* Prints the median time of one pwrite(2) of 8 KiB with fdatasync(2), each at another place of 16 MiB. */
+static int sync_case(const char *where)
+{
+	enum { COUNT = 101, LENGTH = 8192, BLOCKS = MAPPED / LENGTH };
+	static double times[COUNT];
+
+	path = where;
+	need((fd = open(where, O_RDWR | O_CREAT | O_TRUNC, 0600)) >= 0);
+	for (long i = 0; i < BLOCKS; i++) {
+		memset(buffer, i + 1, LENGTH);
+		need(pwrite(fd, buffer, LENGTH, i * LENGTH) == LENGTH);
+	}
+	need(fdatasync(fd) == 0);
+	for (int i = -10; i < COUNT; i++) {
+		long long start = now();
+
+		buffer[0] = i;
+		need(pwrite(fd, buffer, LENGTH, (i + 10) * 17 % BLOCKS * LENGTH) == LENGTH);
+		need(fdatasync(fd) == 0);
+		if (i >= 0)
+			times[i] = now() - start;
+	}
+	need(unlink(where) == 0);
+	qsort(times, COUNT, sizeof *times, compare);
+	printf("%.1f\n", times[COUNT / 2]);
+	return 0;
+}
+
 /* The KiB that a process has resident, and in memfds (each counted once). */
 static long held(int process)
 {
@@ -296,6 +325,8 @@ int main(int argc, char **argv)
 		return write_case(argv[2], 1 << 20, 1);
 	if (argc > 2 && !strcmp(argv[1], "rewrite4k"))
 		return write_case(argv[2], 4096, 0);
+	if (argc > 2 && !strcmp(argv[1], "sync8k"))
+		return sync_case(argv[2]);
 	for (chosen = 0; chosen < sizeof cases / sizeof *cases; chosen++)
 		if (argc > 1 && !strcmp(argv[1], cases[chosen].name))
 			break;

@@ -12,10 +12,21 @@ check "killed.py came to its end" [ $? = 0 ]
 cat "$WORK/killed.out"
 says "$rounds supervisors killed, nothing lost" "^killed $rounds times, 0 rounds failed" "$WORK/killed.out"
 
-# A host that refuses to write the image from some place on: a program hears EIO from fsync, the view goes on and tells by its
-# exit status; what was synced before is there, and the image is clean after the journal's replay.
+# What was written with O_DSYNC or O_SYNC is there without an fsync, the supervisor killed a moment later.
 point=$WORK/mnt
 mkdir -p "$point"
+image=$WORK/osync.img
+mke2fs -q -t ext4 -E "root_owner=$(id -u):$(id -g)" "$image" 32M >/dev/null
+XDG_RUNTIME_DIR=$WORK /usr/bin/python3 "$ACCEPTANCE/osync.py" "$image" "$point" osync >"$WORK/osync.out" 2>&1
+check "osync.py came to its end" [ $? = 0 ]
+cat "$WORK/osync.out"
+for flag in O_DSYNC O_SYNC; do
+	says "$flag: nothing lost" "^$flag: all there" "$WORK/osync.out"
+done
+check "O_SYNC: e2fsck finds it clean" e2fsck -fn "$image"
+
+# A host that refuses to write the image from some place on: a program hears EIO from fsync, the view goes on and tells by its
+# exit status; what was synced before is there, and the image is clean after the journal's replay.
 for type in ext4 ext3; do
 	image=$WORK/limited.img
 	rm -f "$image"

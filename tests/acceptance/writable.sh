@@ -56,6 +56,25 @@ says "full: dd with fsync says so" 'No space left' "$WORK/full.out"
 says "full: the space comes back" '^fits$' "$WORK/full.out"
 clean full "$image"
 
+# Who is told of it: each open file description once.
+image=$WORK/errors.img
+mke2fs -q -t ext4 -m 0 -E "root_owner=$(id -u):$(id -g)" "$image" 16M >/dev/null
+"$VIEW_BIN" run -m "ext4:$image:$point:rw" -- /usr/bin/python3 "$ACCEPTANCE/errors.py" "$point" >"$WORK/errors.out" 2>&1
+check "errors: the view ends well, for all is written" [ $? = 0 ]
+cat >"$WORK/errors.expected" <<'END2'
+first: ENOSPC
+its duplicate, there is room: 0
+in a child: 0
+another, in a child: ENOSPC
+the same, here: 0
+a third, duplicated: ENOSPC
+once more: 0
+and when the older one is closed: 0
+opened late: 0
+END2
+same "errors: each open file description is told once" "$WORK/errors.expected" "$WORK/errors.out"
+clean errors "$image"
+
 # Files that outgrow a small cache while they are written, and so get another backing file: as on Linux.
 mib=12
 [ "$VIEW_FULL" = 1 ] && mib=64

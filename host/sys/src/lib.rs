@@ -11,13 +11,17 @@
 //! | `ptrace`  | stops, registers, injected system calls                               |
 //! | `process` | fork, signal state, passing descriptors before the first notification |
 //! | `file`    | leases and other descriptor calls that rustix lacks                   |
+//! | `digest`  | a sum over a page, by which a change is noticed                       |
+//! | `mapping` | files that are looked at while others write to them              |
 //! | `socket`  | names of sockets                                                      |
 //! | `probe`   | what this host allows                                                 |
 //!
 //! References: seccomp(2), seccomp_unotify(2), ptrace(2), process_vm_readv(2).
 
+pub mod digest;
 pub mod file;
 pub mod filter;
+pub mod mapping;
 pub mod memory;
 pub mod notify;
 pub mod probe;

@@ -7,6 +7,7 @@ use super::jobs::{Job, Limit, Way};
 use super::place::Place;
 
 const NS: (&str, f64) = ("ns", 1.0);
+const US: (&str, f64) = ("us", 1e3);
 const MS: (&str, f64) = ("ms", 1e6);
 const MIB: (&str, f64) = ("MiB", 1024.0);
 
@@ -131,6 +132,15 @@ pub fn all(place: &Place) -> Vec<Job> {
              $W/micro run 1 sqlite3 -init sql d.db .quit 2>/dev/null",
             place
         ),
+        Job {
+            unit: US,
+            ..job!(
+                "fdatasync of 8 KiB in a file of 16 MiB",
+                LARGE_FILE,
+                "$W/micro sync8k f",
+                place
+            )
+        },
         job!(
             "git clone of 5,000 files",
             SMALL_FILES,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use view_vfs::attributes::{Identity, Kind};
 use view_vfs::host_ops;
 use view_vfs::object::{Dentry, Opened};
-use view_vfs::page_cache::Reporter;
+use view_vfs::page_cache::Descriptor;
 use view_vfs::place::Place;
 
 /// What a mount wants to do with its image.
@@ -126,12 +126,12 @@ impl BlockSource for InnerFile {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let reporter = Reporter {
+        let reporter = Descriptor {
             process: std::process::id(),
-            descriptor: self.file.as_raw_fd(),
+            number: self.file.as_raw_fd(),
         };
         let identity = Identity::of(&self.file)?;
-        match self.dentry.synchronize_open(identity, reporter, true)? {
+        match self.dentry.synchronize_open(identity, &reporter, true)? {
             true => Ok(()),
             false => self.file.sync_data(),
         }

@@ -10,16 +10,16 @@ use view_vfs::attributes::Identity;
 
 /// A descriptor of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Descriptor {
-    pub(super) process: u32,
-    pub(super) number: i32,
+pub(crate) struct Descriptor {
+    pub(crate) process: u32,
+    pub(crate) number: i32,
     /// Flags of open(2), O_CLOEXEC as well.
-    pub(super) flags: i32,
-    pub(super) position: u64,
+    pub(crate) flags: i32,
+    pub(crate) position: u64,
 }
 
 /// The descriptors of this file in all processes but this one, in the order of the processes.
-pub(super) fn of(identity: Identity) -> Vec<Descriptor> {
+pub(crate) fn of(identity: Identity) -> Vec<Descriptor> {
     let own = std::process::id();
     let mut processes: Vec<u32> = numbers("/proc").collect();
     processes.sort_unstable();

@@ -21,7 +21,7 @@
 //! All of it runs in one thread, as ptrace wants it; a thread that could not be stopped in time is let go as soon as it
 //! does stop. No lock of the view is held while a thread is waited for. `Exchanges::work` is a leaf.
 
-mod holders;
+pub(crate) mod holders;
 mod late;
 mod stopped;
 

@@ -4,17 +4,61 @@
 //! Files of the host, and of modules that give their own descriptors, are left to Linux.
 
 use crate::mounting;
+use crate::relocation::holders;
 use crate::task::{Answer, Object, Task};
 use crate::view::Backed;
 use rustix::io::Errno;
 use std::sync::Arc;
+use view_sys::process::{Compared, is_same};
 use view_vfs::attributes::{Identity, make_device};
 use view_vfs::host_ops;
-use view_vfs::page_cache::Reporter;
+use view_vfs::page_cache::{Descriptor, Reporter};
 use view_vfs::place::Place;
 
 /// The descriptor of a mapping, which has none.
 const NO_DESCRIPTOR: i32 = -1;
+
+/// The descriptor by which a call asks to synchronize a file.
+struct Asking<'a> {
+    task: &'a Task<'a>,
+    number: i32,
+    identity: Identity,
+}
+
+impl Reporter for Asking<'_> {
+    fn asking(&self) -> Descriptor {
+        Descriptor {
+            process: self.task.process(),
+            number: self.number,
+        }
+    }
+
+    fn descriptors(&self) -> Vec<Descriptor> {
+        let mut found = vec![self.asking()];
+        if self.number != NO_DESCRIPTOR {
+            let holders = holders::of(self.identity).into_iter();
+            let others = holders.map(|one| Descriptor {
+                process: one.process,
+                number: one.number,
+            });
+            found.extend(others.filter(|one| *one != self.asking() && self.has(*one)));
+        }
+        found
+    }
+
+    /// Where kcmp(2) is refused (by the profile of a container), only the descriptor itself.
+    fn has(&self, one: Descriptor) -> bool {
+        if self.number == NO_DESCRIPTOR || one.number == NO_DESCRIPTOR {
+            return one == self.asking();
+        }
+        let numbers = Compared::Descriptors(self.number, one.number);
+        match is_same(self.task.call.tid, one.process, numbers) {
+            Ok(is_same) => is_same,
+            Err(Errno::SRCH | Errno::BADF) => false,
+            Err(_) => one == self.asking(),
+        }
+    }
+}
 
 /// What the descriptor in the first argument is, when that is the view's.
 pub(super) fn backed(task: &Task<'_>) -> Result<Option<(Identity, Arc<Backed>)>, Errno> {
@@ -30,10 +74,6 @@ pub fn fsync(task: &Task<'_>, data_only: bool) -> Result<Answer, Errno> {
     let Some((identity, backed)) = backed(task)? else {
         return Ok(Answer::Continue);
     };
-    let reporter = Reporter {
-        process: task.process(),
-        descriptor: task.int(0),
-    };
     match backed.place() {
         Place::Host { path, .. } => {
             let file = host_ops::open(&path, libc::O_RDONLY, 0, 0)?;
@@ -41,7 +81,12 @@ pub fn fsync(task: &Task<'_>, data_only: bool) -> Result<Answer, Errno> {
             Ok(Answer::DONE)
         }
         Place::Node { dentry, .. } => {
-            match dentry.synchronize_open(identity, reporter, data_only)? {
+            let asking = Asking {
+                task,
+                number: task.int(0),
+                identity,
+            };
+            match dentry.synchronize_open(identity, &asking, data_only)? {
                 true => Ok(Answer::DONE),
                 false => Ok(Answer::Continue),
             }
@@ -70,9 +115,10 @@ pub fn syncfs(task: &Task<'_>) -> Result<Answer, Errno> {
     Ok(Answer::DONE)
 }
 
-/// sync_file_range: hands what was written to the module; like the call itself it promises nothing
+/// sync_file_range: hands what was written in the range to the module; like the call itself it promises nothing
 pub fn sync_file_range(task: &Task<'_>) -> Result<Answer, Errno> {
     const KNOWN_FLAGS: u32 = 7;
+    const SYNC_FILE_RANGE_WRITE: u32 = 2;
     let (offset, length) = (task.argument(1) as i64, task.argument(2) as i64);
     let Some((_, backed)) = backed(task)? else {
         return Ok(Answer::Continue);
@@ -81,9 +127,16 @@ pub fn sync_file_range(task: &Task<'_>) -> Result<Answer, Errno> {
     if !is_valid || task.unsigned(3) & !KNOWN_FLAGS != 0 {
         return Err(Errno::INVAL);
     }
+    let is_write = task.unsigned(3) & SYNC_FILE_RANGE_WRITE != 0;
+    let start = offset.unsigned_abs();
+    let end = match length.unsigned_abs() {
+        _ if !is_write => start,
+        0 => u64::MAX,
+        length => start.saturating_add(length),
+    };
     match backed.place() {
         // Linux would write the backing file.
-        Place::Node { dentry, .. } if dentry.write_back()? => Ok(Answer::DONE),
+        Place::Node { dentry, .. } if dentry.write_back_range(start, end)? => Ok(Answer::DONE),
         _ => Ok(Answer::Continue),
     }
 }
@@ -108,12 +161,13 @@ pub fn msync(task: &Task<'_>) -> Result<Answer, Errno> {
         let Some(backed) = task.view.backings.find(identity) else {
             continue;
         };
-        let reporter = Reporter {
-            process: task.process(),
-            descriptor: NO_DESCRIPTOR,
+        let asking = Asking {
+            task,
+            number: NO_DESCRIPTOR,
+            identity,
         };
         if let Place::Node { dentry, .. } = backed.place() {
-            dentry.synchronize_open(identity, reporter, true)?;
+            dentry.synchronize_open(identity, &asking, true)?;
         }
     }
     // Linux finds what is wrong with the range.

@@ -238,7 +238,7 @@ impl Dentry {
     pub fn synchronize_open(
         &self,
         identity: Identity,
-        reporter: Reporter,
+        reporter: &dyn Reporter,
         data_only: bool,
     ) -> Result<bool, Errno> {
         if self.kind() != Kind::RegularFile {
@@ -278,6 +278,16 @@ impl Dentry {
     pub fn write_back(&self) -> Result<bool, Errno> {
         let key = self.inode().file_key();
         self.instance().page_cache().write_back_file(key)
+    }
+
+    /// The same for what lies between two places, as far as the module's file reaches.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub fn write_back_range(&self, start: u64, end: u64) -> Result<bool, Errno> {
+        let key = self.inode().file_key();
+        let cache = self.instance().page_cache();
+        cache.write_back_range(key, start, end)
     }
 
     /// Is the backing file `identity` of this regular file open, or mapped, in any process? What cannot be found out

@@ -16,6 +16,9 @@ use super::written::{Look, State, WrittenFile, for_each_data};
 use super::{Content, FileKey, PageCache, reopen};
 use crate::attributes::Identity;
 
+/// Bytes moved at once where it is done by hand.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// What fallocate(2) is asked for; the arguments have been checked against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocation {
@@ -236,10 +239,10 @@ fn write_at(file: &OwnedFd, start: u64, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 fn zero(file: &OwnedFd, start: u64, end: u64) -> Result<(), Errno> {
-    let nothing = vec![0; CHUNK_BYTES];
+    let nothing = vec![0; PIECE_BYTES];
     let mut at = start;
     while at < end {
-        let count = (end - at).min(CHUNK_BYTES as u64);
+        let count = (end - at).min(PIECE_BYTES as u64);
         write_at(file, at, nothing.get(..count as usize).unwrap_or_default())?;
         at += count;
     }
@@ -250,7 +253,7 @@ fn zero(file: &OwnedFd, start: u64, end: u64) -> Result<(), Errno> {
 fn move_down(file: &OwnedFd, from: u64, by: u64, size: u64) -> Result<(), Errno> {
     let mut at = from;
     while at < size {
-        let count = (size - at).min(CHUNK_BYTES as u64);
+        let count = (size - at).min(PIECE_BYTES as u64);
         let bytes = read_at(file, at, count as usize)?;
         write_at(file, at - by, &bytes)?;
         at += count;
@@ -262,7 +265,7 @@ fn move_down(file: &OwnedFd, from: u64, by: u64, size: u64) -> Result<(), Errno>
 fn move_up(file: &OwnedFd, from: u64, by: u64, size: u64) -> Result<(), Errno> {
     let mut end = size;
     while end > from {
-        let count = (end - from).min(CHUNK_BYTES as u64);
+        let count = (end - from).min(PIECE_BYTES as u64);
         let start = end - count;
         let bytes = read_at(file, start, count as usize)?;
         write_at(file, start + by, &bytes)?;

@@ -1,94 +1,83 @@
-//! What of a file the module has, chunk by chunk: a 64-bit hash of each 64 KiB, kept since the last write-back.
+//! What of a file the module has, chunk by chunk: a 64-bit hash of each 4 KiB, kept since the last write-back.
 //!
 //! No kernel interface tells an unprivileged process which pages of another process's file changed (a write(2) moves
-//! the time of the file but not where, a store through a mapping not even that), so a write-back reads the backing
-//! file at the speed of memory and hands on only the chunks whose hash differs. One gigabyte of data has 128 KiB of hashes.
+//! the time of the file but not where, a store through a mapping not even that; cachestat(2) tells dirty pages of a
+//! disk's file, but the kernel cleans them by itself at any time). So a write-back looks at the backing file at the
+//! speed of memory and hands on only the chunks whose hash differs. One gigabyte of data has 2 MiB of hashes.
 //!
-//! The hash is a folded multiplication of two words at a time, on four lanes, keyed at random per process: programs
-//! cannot prepare two contents that it takes for one. No locks.
+//! The hash is that of `view_sys::digest`, and a multiply-shift hash (Dietzfelbinger) that folds its 128 bits and the length to
+//! 64. Two contents that differ have the same with a probability of less than 2^-62, whatever they are: the keys are
+//! chosen at random per process. No locks.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::OnceLock;
 
+use view_sys::digest::{self, PAGE_BYTES, Page, digest, digest_bytes};
+
 /// Bytes of a chunk.
-pub(super) const CHUNK_BYTES: usize = 64 * 1024;
+pub(super) const CHUNK_BYTES: usize = PAGE_BYTES;
 /// The hash of a chunk of zeros, whatever its length: that of a hole, and of what the module never had.
 pub(super) const ZEROS: u64 = 0;
 /// Differs from every hash: the chunk has to be written.
 pub(super) const UNKNOWN: u64 = 1;
 
-/// Entries of a page of the table; it stands for 16 MiB of the file.
+/// Entries of a page of the table; it stands for 1 MiB of the file.
 const PAGE_ENTRIES: u64 = 256;
 
-/// Which blocks of a chunk may hold something else than zeros at the module, the first in the lowest bit.
-pub(super) type BlockMask = u16;
-/// Bytes of a block: smaller holes are not kept.
-pub(super) const BLOCK_BYTES: usize = CHUNK_BYTES / BlockMask::BITS as usize;
-
-#[derive(Debug)]
-struct Page {
-    hashes: [u64; PAGE_ENTRIES as usize],
-    blocks: [BlockMask; PAGE_ENTRIES as usize],
-}
-
-impl Page {
-    fn empty() -> Box<Page> {
-        Box::new(Page {
-            hashes: [ZEROS; PAGE_ENTRIES as usize],
-            blocks: [0; PAGE_ENTRIES as usize],
-        })
-    }
-}
+type Entries = [u64; PAGE_ENTRIES as usize];
 
 /// The hashes of a file's chunks. Takes memory only where there is data: files may be sparse, and terabytes long.
 #[derive(Debug, Default)]
 pub(super) struct ChunkTable {
-    pages: BTreeMap<u64, Box<Page>>,
+    pages: BTreeMap<u64, Box<Entries>>,
 }
 
 impl ChunkTable {
     /// The hash of a chunk; beyond the end there are zeros.
     pub(super) fn get(&self, index: u64) -> u64 {
-        self.entry(index).0
-    }
-
-    /// Hash and blocks of a chunk.
-    pub(super) fn entry(&self, index: u64) -> (u64, BlockMask) {
         self.pages
             .get(&(index / PAGE_ENTRIES))
-            .and_then(|page| {
-                let place = place_of(index);
-                Some((*page.hashes.get(place)?, *page.blocks.get(place)?))
-            })
-            .unwrap_or((ZEROS, 0))
+            .and_then(|page| page.get(place_of(index)).copied())
+            .unwrap_or(ZEROS)
     }
 
-    /// Records that the module has this chunk, perhaps without holes.
+    /// Records that the module has this chunk.
     pub(super) fn set(&mut self, index: u64, hash: u64) {
-        let blocks = match hash {
-            ZEROS => 0,
-            _ => BlockMask::MAX,
-        };
-        self.set_entry(index, hash, blocks);
-    }
-
-    /// Records that the module has this chunk, with zeros in all but these blocks.
-    pub(super) fn set_entry(&mut self, index: u64, hash: u64, blocks: BlockMask) {
         let number = index / PAGE_ENTRIES;
         let page = match hash {
             ZEROS => self.pages.get_mut(&number),
-            _ => Some(self.pages.entry(number).or_insert_with(Page::empty)),
+            _ => Some(self.pages.entry(number).or_insert_with(empty_page)),
         };
-        let place = place_of(index);
-        if let Some(page) = page
-            && let (Some(kept_hash), Some(kept_blocks)) =
-                (page.hashes.get_mut(place), page.blocks.get_mut(place))
-        {
-            *kept_hash = hash;
-            *kept_blocks = blocks;
+        if let Some(kept) = page.and_then(|page| page.get_mut(place_of(index))) {
+            *kept = hash;
         }
+    }
+
+    /// The first of these chunks whose hash is what the module has (or is not, when `is_like` is false). A hash that is not
+    /// told is not.
+    pub(super) fn find(
+        &self,
+        chunks: Range<u64>,
+        is_like: bool,
+        mut hash: impl FnMut(u64) -> Option<u64>,
+    ) -> Option<u64> {
+        let mut next = chunks.start;
+        while next < chunks.end {
+            let page = self.pages.get(&(next / PAGE_ENTRIES));
+            let end = chunks.end.min((next / PAGE_ENTRIES + 1) * PAGE_ENTRIES);
+            let found = (next..end).find(|index| {
+                let known = page.and_then(|page| page.get(place_of(*index)));
+                (hash(*index) == Some(known.copied().unwrap_or(ZEROS))) == is_like
+            });
+            if found.is_some() {
+                return found;
+            }
+            next = end;
+        }
+        None
     }
 
     /// The first chunk from `from` on and before `to` that is not known to be zeros.
@@ -98,7 +87,7 @@ impl ChunkTable {
         }
         self.pages
             .range(from / PAGE_ENTRIES..)
-            .flat_map(|(number, page)| (number * PAGE_ENTRIES..).zip(page.hashes.iter()))
+            .flat_map(|(number, page)| (number * PAGE_ENTRIES..).zip(page.iter()))
             .find(|(index, hash)| *index >= from && **hash != ZEROS)
             .map(|(index, _)| index)
             .filter(|index| *index < to)
@@ -111,11 +100,7 @@ impl ChunkTable {
         if kept > 0
             && let Some(mut page) = gone.remove(&(index / PAGE_ENTRIES))
         {
-            page.hashes
-                .iter_mut()
-                .skip(kept)
-                .for_each(|hash| *hash = ZEROS);
-            page.blocks.iter_mut().skip(kept).for_each(|mask| *mask = 0);
+            page.iter_mut().skip(kept).for_each(|hash| *hash = ZEROS);
             self.pages.insert(index / PAGE_ENTRIES, page);
         }
     }
@@ -130,6 +115,10 @@ impl ChunkTable {
             self.set(whole, UNKNOWN);
         }
     }
+}
+
+fn empty_page() -> Box<Entries> {
+    Box::new([ZEROS; PAGE_ENTRIES as usize])
 }
 
 /// Where in its page a chunk is.
@@ -148,48 +137,25 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
         return ZEROS;
     }
     let keys = keys();
-    let mut lanes = keys;
-    let mut blocks = bytes.chunks_exact(64);
-    for block in blocks.by_ref() {
-        for (lane, (pair, key)) in lanes
-            .iter_mut()
-            .zip(block.chunks_exact(16).zip(keys.iter()))
-        {
-            *lane = fold(word(pair, 0) ^ *lane, word(pair, 8) ^ key);
+    let sum = match bytes.try_into() {
+        Ok(whole) => digest_bytes(whole, &keys.words),
+        Err(_) => {
+            let mut part = [0; CHUNK_BYTES];
+            part.iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = *from);
+            digest_bytes(&part, &keys.words)
         }
-    }
-    let mut tail = [0; 64];
-    let rest = blocks.remainder();
-    tail.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    for (lane, (pair, key)) in lanes.iter_mut().zip(tail.chunks_exact(16).zip(keys.iter())) {
-        *lane = fold(word(pair, 0) ^ *lane, word(pair, 8) ^ key);
-    }
-    let [a, b, c, d] = lanes;
-    let [k0, k1, ..] = keys;
-    let mixed = fold(
-        fold(a ^ k1, b ^ k0),
-        fold(c ^ k0, d ^ k1) ^ bytes.len() as u64,
-    );
-    // The two numbers below have meanings of their own.
-    mixed.max(2)
+    };
+    keys.finish(sum, bytes.len())
 }
 
-/// The blocks of a chunk that are not all zeros.
-pub(super) fn blocks(chunk: &[u8]) -> BlockMask {
-    chunk
-        .chunks(BLOCK_BYTES)
-        .take(BlockMask::BITS as usize)
-        .enumerate()
-        .filter(|(_, block)| !is_zero(block))
-        .fold(0, |mask, (place, _)| mask | 1 << place)
-}
-
-/// The blocks that the first `length` bytes of a chunk lie in.
-pub(super) fn blocks_within(length: usize) -> BlockMask {
-    let count = length.div_ceil(BLOCK_BYTES) as u32;
-    match BlockMask::MAX.checked_shl(count) {
-        Some(rest) => !rest,
-        None => BlockMask::MAX,
+/// The hash of a whole chunk that is mapped, and may change meanwhile.
+pub(super) fn hash_mapped(chunk: &Page) -> u64 {
+    let keys = keys();
+    match keys.finish(digest(chunk, &keys.words), CHUNK_BYTES) {
+        hash if hash == keys.zeros => ZEROS,
+        hash => hash,
     }
 }
 
@@ -202,30 +168,49 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
         && blocks.remainder().iter().all(|byte| *byte == 0)
 }
 
-/// Both halves of a product, as one word.
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    (product as u64) ^ ((product >> 64) as u64)
+/// What the hash is keyed with.
+struct Keys {
+    words: digest::Keys,
+    fold: [u128; 4],
+    /// Of a chunk of zeros.
+    zeros: u64,
 }
 
-fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..at + 8)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u64::from_le_bytes)
-}
-
-fn keys() -> [u64; 4] {
-    static KEYS: OnceLock<[u64; 4]> = OnceLock::new();
-    *KEYS.get_or_init(|| {
+impl Keys {
+    fn new() -> Keys {
         let state = RandomState::new();
-        std::array::from_fn(|index| state.hash_one(index) | 1)
-    })
+        let wide = |index: u64| u128::from(state.hash_one(index)) << 64;
+        let mut keys = Keys {
+            words: digest::Keys(std::array::from_fn(|index| state.hash_one(index))),
+            fold: [1000, 1002, 1004, 1006]
+                .map(|index| wide(index) | u128::from(state.hash_one(index + 1))),
+            zeros: 0,
+        };
+        keys.zeros = keys.finish(digest_bytes(&[0; CHUNK_BYTES], &keys.words), CHUNK_BYTES);
+        keys
+    }
+
+    fn finish(&self, sum: u128, length: usize) -> u64 {
+        let [low, high, count, offset] = self.fold;
+        let folded = low
+            .wrapping_mul(sum & u128::from(u64::MAX))
+            .wrapping_add(high.wrapping_mul(sum >> 64))
+            .wrapping_add(count.wrapping_mul(length as u128))
+            .wrapping_add(offset);
+        // The two numbers below have meanings of their own.
+        ((folded >> 64) as u64).max(2)
+    }
+}
+
+fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(Keys::new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn every_bit_and_the_length_count() {
@@ -254,23 +239,38 @@ mod tests {
     }
 
     #[test]
-    fn blocks_without_data_are_told() {
-        let mut chunk = vec![0; CHUNK_BYTES - 1];
-        assert_eq!(blocks(&chunk), 0);
-        chunk[BLOCK_BYTES] = 1;
-        *chunk.last_mut().unwrap() = 1;
-        assert_eq!(blocks(&chunk), 1 << 1 | 1 << 15);
-        assert_eq!(blocks_within(0), 0);
-        assert_eq!(blocks_within(BLOCK_BYTES + 1), 0b11);
-        assert_eq!(blocks_within(CHUNK_BYTES - 1), BlockMask::MAX);
-        assert_eq!(blocks_within(CHUNK_BYTES), BlockMask::MAX);
+    fn what_is_mapped_has_the_same_hash() {
+        let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|n| (n % 253) as u8).collect();
+        let mapped = |bytes: &[u8]| {
+            let (words, _) = bytes.as_chunks::<8>();
+            Page(std::array::from_fn(|index| {
+                AtomicU64::new(u64::from_le_bytes(words[index]))
+            }))
+        };
+        assert_eq!(hash_mapped(&mapped(&bytes)), hash(&bytes));
+        assert_eq!(hash_mapped(&mapped(&[0; CHUNK_BYTES])), ZEROS);
+    }
+
+    #[test]
+    fn what_differs_is_found() {
         let mut table = ChunkTable::default();
-        table.set_entry(9, hash(&chunk), blocks(&chunk));
-        assert_eq!(table.entry(9).1, 1 << 1 | 1 << 15);
-        table.resize(9 * CHUNK_BYTES as u64 + 1);
-        assert_eq!(table.entry(9), (UNKNOWN, BlockMask::MAX));
-        table.set(9, ZEROS);
-        assert_eq!(table.entry(9), (ZEROS, 0));
+        let far = 5 * PAGE_ENTRIES;
+        for index in 0..300 {
+            table.set(index, 100 + index);
+        }
+        let same = |index: u64| if index < 300 { 100 + index } else { ZEROS };
+        assert_eq!(table.find(0..far, false, |index| Some(same(index))), None);
+        for changed in [0, 1, 255, 256, 299, 300, 511, 512, far - 1] {
+            let hash = |index| Some(same(index) + u64::from(index == changed));
+            assert_eq!(table.find(0..far, false, hash), Some(changed));
+            assert_eq!(table.find(0..changed, false, hash), None);
+            let after = (changed + 1 < far).then_some(changed + 1);
+            assert_eq!(table.find(changed..far, true, hash), after);
+        }
+        assert_eq!(table.find(7..7, true, |_| None), None);
+        table.set(8, UNKNOWN);
+        assert_eq!(table.find(7..9, true, |_| None), None);
+        assert_eq!(table.find(8..9, false, |_| None), Some(8));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::ftruncate;
-use rustix::io::{Errno, pwrite};
+use rustix::fs::{SeekFrom, ftruncate, seek};
+use rustix::io::{Errno, pread, pwrite};
 
 use super::Stamp;
 
@@ -150,4 +150,36 @@ fn write_all(
         }
     }
     Ok(())
+}
+
+/// A backing file as the source of another.
+pub(super) struct Copied<'a>(pub(super) &'a OwnedFd, pub(super) Stamp);
+
+impl ContentSource for Copied<'_> {
+    fn stamp(&self) -> Result<Stamp, Errno> {
+        Ok(self.1)
+    }
+
+    fn read(&self, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; size as usize];
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match pread(self.0, rest, offset + done as u64)? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        bytes.truncate(done);
+        Ok(bytes)
+    }
+
+    fn next_data(&self, offset: u64) -> Result<NextData, Errno> {
+        let start = match seek(self.0, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(NextData::None),
+            Err(_) => return Ok(NextData::Unknown),
+        };
+        let end = seek(self.0, SeekFrom::Hole(start))?;
+        Ok(NextData::Range { start, end })
+    }
 }

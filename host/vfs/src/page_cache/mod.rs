@@ -26,22 +26,26 @@
 //! | `relocation` | written files that outgrow memory move to the disk                   |
 //! | `room`       | the space that what is not written back will take                    |
 //! | `watcher`    | the thread that hears of the last writer's end, and the clock        |
+//! | `prompt`     | the thread that hears of writes to O_SYNC files                      |
+//! | `watches`    | what both hear with                                                  |
 //!
 //! Tests are with their only user, in `object::tests::content` and `object::tests::writing`.
 //!
 //! Lock order: `CachedFile::content` (held while a file is filled or made clean), then `WrittenFile`'s state (held
 //! while it is written back), then `PageCache::files`. Under `files` another file's `content` is never waited for.
-//! `PageCache::outdated`, `PageCache::written` and the watcher's tables are leaves.
+//! `PageCache::outdated`, `PageCache::written` and the tables of `watches` are leaves.
 
 mod allocate;
 mod budget;
 mod chunks;
 mod fill;
+mod prompt;
 mod relocation;
 mod reopen;
 mod room;
 mod spool;
 mod watcher;
+mod watches;
 mod write_back;
 mod written;
 
@@ -67,10 +71,11 @@ pub use relocation::{Holders, Outgrown};
 pub(crate) use spool::BackingStyle;
 use spool::Spool;
 use watcher::Watcher;
+use watches::Watches;
 pub use write_back::Unwritten;
 pub(crate) use written::ContentSink;
-pub use written::Reporter;
 use written::WrittenFile;
+pub use written::{Descriptor, Reporter};
 
 /// Names a file: the device of its instance and its inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,6 +146,8 @@ pub struct PageCache {
     written: Mutex<HashMap<FileKey, Arc<WrittenFile>>>,
     /// Started with the first file that is opened for writing.
     watcher: OnceLock<Option<Watcher>>,
+    /// Started with the first that is opened with O_SYNC or O_DSYNC.
+    prompt: OnceLock<Option<Arc<Watches>>>,
     relocation: Relocation,
     release: Arc<Release>,
 }
@@ -213,6 +220,7 @@ impl PageCache {
             outdated: Mutex::new(Vec::new()),
             written: Mutex::new(HashMap::new()),
             watcher: OnceLock::new(),
+            prompt: OnceLock::new(),
             relocation: Relocation::default(),
             release: Arc::default(),
         })

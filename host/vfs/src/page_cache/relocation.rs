@@ -24,8 +24,8 @@ use parking_lot::{Condvar, Mutex};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
+use super::fill::Copied;
 use super::is_opened_elsewhere;
-use super::write_back::Copied;
 use super::written::{WrittenFile, set_times};
 use super::{BackingStyle, Content, FileKey, Filled, PageCache, fill, spool};
 use crate::attributes::{Attributes, Identity};
@@ -294,10 +294,7 @@ impl PageCache {
         filled.is_idle.store(false, Ordering::Release);
         filled.is_in_memory = false;
         filled.charge.set(0);
-        if let Some(watcher) = self.watcher() {
-            watcher.remove(file.key);
-            watcher.add(&filled.descriptor, file.key);
-        }
+        self.watch_instead(&written);
         if let Some(release) = self.release.0.get() {
             release(old);
         }

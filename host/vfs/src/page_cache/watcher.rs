@@ -9,19 +9,18 @@
 //! It also closes the backing files of removed files, which frees their memory, so that nobody waits for it.
 //!
 //! It lives as long as the page cache. Where the kernel refuses more watches the clock finds the files as well, later.
-//! Locks: `watches` and `news` are leaves.
+//! Locks: `news` is a leaf.
 
-use std::collections::HashMap;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::io::{Errno, read, write};
+use rustix::fs::inotify::WatchFlags;
+use rustix::io::{read, write};
 
+use super::watches::Watches;
 use super::{FileKey, PageCache};
 
 /// How often the clock is looked at.
@@ -36,10 +35,9 @@ pub(super) struct Watcher(Arc<Shared>);
 
 /// What the thread and those who open files share.
 struct Shared {
-    inotify: OwnedFd,
+    closes: Watches,
     /// Counts up when there are news.
     bell: OwnedFd,
-    watches: Mutex<HashMap<i32, FileKey>>,
     news: Mutex<News>,
 }
 
@@ -59,9 +57,8 @@ impl Watcher {
     /// Starts the thread; `None` when the kernel gives no inotify instance or no thread.
     pub(super) fn start(cache: &Arc<PageCache>) -> Option<Watcher> {
         let shared = Arc::new(Shared {
-            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?,
+            closes: Watches::new(WatchFlags::CLOSE_WRITE)?,
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?,
-            watches: Mutex::default(),
             news: Mutex::default(),
         });
         let watcher = Watcher(Arc::clone(&shared));
@@ -89,29 +86,9 @@ impl Watcher {
         drop(rest);
     }
 
-    /// Hears of the writers of this backing file.
-    pub(super) fn add(&self, file: &OwnedFd, key: FileKey) {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        // Held over the call: an event must not come before its watch is known.
-        let mut watches = self.0.watches.lock();
-        if let Ok(watch) =
-            inotify::add_watch(&self.0.inotify, path.as_str(), WatchFlags::CLOSE_WRITE)
-        {
-            watches.insert(watch, key);
-        }
-    }
-
-    /// Hears no more of this file.
-    pub(super) fn remove(&self, key: FileKey) {
-        let mut watches = self.0.watches.lock();
-        watches.retain(|watch, watched| {
-            let stays = *watched != key;
-            if !stays {
-                // Refused when the file is gone already.
-                let _ = inotify::remove_watch(&self.0.inotify, *watch);
-            }
-            stays
-        });
+    /// The writers of backing files that are heard of.
+    pub(super) fn closes(&self) -> &Watches {
+        &self.0.closes
     }
 }
 
@@ -132,7 +109,7 @@ impl Shared {
     /// Waits for news of any kind.
     fn wait(&self, limit: Duration) -> bool {
         let mut polled = [
-            PollFd::new(&self.inotify, PollFlags::IN),
+            PollFd::new(self.closes.descriptor(), PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
         ];
         let found = poll(&mut polled, limit.try_into().ok().as_ref());
@@ -143,31 +120,6 @@ impl Shared {
         // Empty when nobody has rung.
         let _ = read(&self.bell, &mut [0; 8]);
         std::mem::take(&mut *self.news.lock())
-    }
-
-    /// The files that a writer has closed. When events were lost: all.
-    fn closed(&self) -> Vec<FileKey> {
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-        let mut keys = Vec::new();
-        loop {
-            match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    keys.extend(self.watches.lock().values().copied());
-                }
-                Ok(event) if event.events().contains(ReadFlags::CLOSE_WRITE) => {
-                    keys.extend(self.watches.lock().get(&event.wd()).copied());
-                }
-                Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
-                    self.watches.lock().remove(&event.wd());
-                }
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => break,
-            }
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        keys
     }
 }
 
@@ -184,7 +136,7 @@ fn run(cache: &Weak<PageCache>, shared: &Shared) {
         if has_news {
             let news = shared.take_news();
             drop(news.closing);
-            for key in shared.closed() {
+            for key in shared.closes.take() {
                 cache.writer_closed(key);
             }
             let mut opened = news.opened;

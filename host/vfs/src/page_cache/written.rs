@@ -6,30 +6,42 @@
 //! those of the bytes that were sent.
 //!
 //! What failed stays changed and is tried again; nothing is dropped until the last drain gives up. Every error is kept
-//! in [`Errors`] until each descriptor has been told once.
+//! in [`Errors`] until each open file description has been told once.
+//!
+//! | Module     | Responsibility                                      |
+//! |------------|-----------------------------------------------------|
+//! | `transfer` | one write-back                                      |
+//! | `view`     | looking at files that are synchronized often        |
+//! | `data`     | reading where there is data                         |
+//! | `errors`   | what went wrong, and who has been told              |
+//! | `sink`     | the module's side                                   |
 //!
 //! Locks: `state` is held while the module works. It is taken after `CachedFile::content`, never before.
 
 mod data;
 mod errors;
+mod sink;
 mod transfer;
+mod view;
 
 pub(super) use data::for_each_data;
-pub use errors::Reporter;
+pub use errors::{Descriptor, Reporter};
+pub(crate) use sink::ContentSink;
 
 use errors::Errors;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+use view::{Mapped, Synchronized};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 
+use super::FileKey;
 use super::chunks::{self, CHUNK_BYTES, ChunkTable};
 use super::relocation::Growth;
-use super::{FileKey, Stamp};
 use crate::attributes::{Attributes, Timestamp};
 
 /// A time of change this close to the moment of looking does not prove that nothing changed since: times have the
@@ -40,64 +52,6 @@ const CLOCK_GRAIN: Duration = Duration::from_millis(50);
 const MAPPED_PERIOD: Duration = Duration::from_secs(30);
 /// Looking at a file takes at most one part in this many of the time.
 const IDLE_SHARE: u32 = 20;
-
-/// Where the contents of a file go.
-pub(crate) trait ContentSink: Send + Sync {
-    /// Writes all of `bytes`.
-    ///
-    /// # Errors
-    /// Those of the module.
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Errno>;
-
-    /// Sets the size in bytes.
-    ///
-    /// # Errors
-    /// Those of the module.
-    fn set_size(&self, size: u64) -> Result<(), Errno>;
-
-    /// Asks for space, without a change of the size. A module that cannot do that says nothing.
-    ///
-    /// # Errors
-    /// Those of the module: `ENOSPC`, `EDQUOT`.
-    fn reserve(&self, offset: u64, length: u64) -> Result<(), Errno>;
-
-    /// fallocate(2); answers what the module has then.
-    ///
-    /// # Errors
-    /// Those of the module; `ENOSYS` when it cannot do that at all.
-    fn allocate(&self, mode: i32, offset: u64, length: u64) -> Result<Attributes, Errno>;
-
-    /// Sets the times of the last change of the contents and of the inode. `drops_set_ids`: somebody wrote
-    /// after the mode was set, so the set-id bits go.
-    ///
-    /// # Errors
-    /// Those of the module.
-    fn set_times(
-        &self,
-        modified: Timestamp,
-        changed: Timestamp,
-        drops_set_ids: bool,
-    ) -> Result<(), Errno>;
-
-    /// Makes durable what was written.
-    ///
-    /// # Errors
-    /// Those of the module.
-    fn synchronize(&self, data_only: bool) -> Result<(), Errno>;
-
-    /// Is there a name that leads to the file, or may there be one again? Without one nothing needs to be written.
-    fn has_name(&self) -> bool;
-
-    /// Bytes that the module has allocated for the file.
-    ///
-    /// # Errors
-    /// Those of the module.
-    fn stored_bytes(&self) -> Result<u64, Errno>;
-
-    /// Everything was written and nobody writes any more: what version the module has. `None`: the contents are not
-    /// to be kept.
-    fn settled(&self) -> Option<Stamp>;
-}
 
 /// How closely a write-back looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,11 +102,16 @@ pub(super) struct State {
     held_to: u64,
     /// The backing file has been read in this state, and all that differed was written.
     seen: Option<Seen>,
+    /// The module was given bytes or a size since it was last given times.
+    is_changed: bool,
     last_look: Instant,
     /// How long the last look took.
     cost: Duration,
     is_failing: bool,
     errors: Errors,
+    synchronized: Synchronized,
+    /// A view of the backing file, while it is synchronized often.
+    mapped: Option<Mapped>,
 }
 
 impl State {
@@ -235,8 +194,8 @@ pub(crate) struct WrittenFile {
     sink: Arc<dyn ContentSink>,
     /// Somebody could map it for writing (opened for reading and writing).
     is_mappable: AtomicBool,
-    /// Opened with O_SYNC or O_DSYNC: written back at every tick.
-    is_prompt: AtomicBool,
+    /// O_SYNC and O_DSYNC as far as it was opened with them: it is made durable when it is written to, and looked at on every tick.
+    prompt_flags: AtomicI32,
     /// How often it was opened for writing.
     opens: AtomicU64,
     /// The time of the last change when the mode was set: a later one is a write, which takes set-id bits away. A leaf.
@@ -264,7 +223,7 @@ impl WrittenFile {
         let mut buffer = Vec::new();
         for_each_data(&descriptor, seen.size, &mut buffer, |offset, bytes| {
             for (index, chunk) in (chunks::chunk_of(offset)..).zip(bytes.chunks(CHUNK_BYTES)) {
-                table.set_entry(index, chunks::hash(chunk), chunks::blocks(chunk));
+                table.set(index, chunks::hash(chunk));
             }
             Ok(())
         })?;
@@ -274,7 +233,7 @@ impl WrittenFile {
             descriptor: RwLock::new(descriptor),
             sink,
             is_mappable: AtomicBool::new(false),
-            is_prompt: AtomicBool::new(false),
+            prompt_flags: AtomicI32::new(0),
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
             growth: Growth::default(),
@@ -287,10 +246,13 @@ impl WrittenFile {
                 reserved_to: seen.size,
                 held_to: 0,
                 seen: None,
+                is_changed: false,
                 last_look: Instant::now(),
                 cost: Duration::ZERO,
                 is_failing: false,
                 errors: Errors::default(),
+                synchronized: Synchronized::default(),
+                mapped: None,
             }),
         })
     }
@@ -305,6 +267,7 @@ impl WrittenFile {
     pub(super) fn moved(&self, state: &mut State, descriptor: Arc<OwnedFd>) {
         *self.descriptor.write() = descriptor;
         state.seen = None;
+        state.mapped = None;
     }
 
     /// As [`WrittenFile::state`], but waits no longer than this.
@@ -318,9 +281,9 @@ impl WrittenFile {
         if flags & libc::O_ACCMODE != libc::O_WRONLY {
             self.is_mappable.store(true, Ordering::Release);
         }
-        if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
-            self.is_prompt.store(true, Ordering::Release);
-        }
+        // The first bit is also in the second.
+        let prompt_flags = flags & (libc::O_DSYNC | libc::O_SYNC);
+        self.prompt_flags.fetch_or(prompt_flags, Ordering::AcqRel);
     }
 
     /// Size and times as they are, and whether somebody wrote after the mode was set.
@@ -417,23 +380,67 @@ impl WrittenFile {
         self.write_back_locked(&mut self.state.lock(), look)
     }
 
+    /// Writes what changed between two places, as far as the module's file reaches. An error is remembered as well as
+    /// answered.
+    ///
+    /// # Errors
+    /// Those of the module and of reading the backing file.
+    pub(super) fn write_back_range(&self, start: u64, end: u64) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if self.is_abandoned() || !self.sink.has_name() {
+            return Ok(());
+        }
+        let stat = fstat(&*self.file())?;
+        let result = self.transfer_range(&mut state, &stat, start, end);
+        if let Err(error) = result {
+            state.is_failing = true;
+            state.errors.note(error, self.opens());
+        }
+        result
+    }
+
     /// fsync(2), or fdatasync(2) when `data_only`: writes what changed and makes it durable.
     ///
     /// # Errors
     /// Those of writing back, now or at any time since `reporter` was last told.
-    pub(super) fn synchronize(&self, reporter: Reporter, data_only: bool) -> Result<(), Errno> {
+    pub(super) fn synchronize(
+        &self,
+        reporter: &dyn Reporter,
+        data_only: bool,
+    ) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        let mut result = self.write_back_locked(&mut state, Look::Quick);
-        if result.is_ok() && self.sink.has_name() {
-            result = self.sink.synchronize(data_only);
-            if let Err(error) = result {
-                state.errors.note(error, self.opens());
-            }
-        }
+        let result = self.synchronize_locked(&mut state, data_only);
         match state.errors.take(reporter, self.opens()) {
             Some(error) => Err(error),
             None => result,
         }
+    }
+
+    /// Somebody wrote who asked by O_SYNC or O_DSYNC that it be durable at once.
+    ///
+    /// # Errors
+    /// Those of writing back, which are remembered as well.
+    pub(super) fn make_durable(&self) -> Result<(), Errno> {
+        let flags = self.prompt_flags.load(Ordering::Acquire);
+        let data_only = flags & libc::O_SYNC != libc::O_SYNC;
+        self.synchronize_locked(&mut self.state.lock(), data_only)
+    }
+
+    fn synchronize_locked(&self, state: &mut State, data_only: bool) -> Result<(), Errno> {
+        self.write_back_locked(state, Look::Quick)?;
+        if self.is_abandoned() || !self.sink.has_name() {
+            return Ok(());
+        }
+        let result = self.sink.synchronize(data_only);
+        if let Err(error) = result {
+            state.errors.note(error, self.opens());
+        }
+        result
+    }
+
+    /// Was it ever opened with O_SYNC or O_DSYNC?
+    pub(super) fn is_prompt(&self) -> bool {
+        self.prompt_flags.load(Ordering::Acquire) != 0
     }
 
     /// The tick of the clock: reserves space for what was added, and writes what has waited long enough.
@@ -444,6 +451,7 @@ impl WrittenFile {
         let Some(mut state) = self.state.try_lock() else {
             return; // somebody is at it
         };
+        state.unmap_resting();
         let Ok(stat) = fstat(&*self.file()) else {
             return;
         };
@@ -460,10 +468,9 @@ impl WrittenFile {
         if elapsed < state.cost.saturating_mul(IDLE_SHARE) {
             return;
         }
-        let is_prompt = self.is_prompt.load(Ordering::Acquire);
         let is_mappable = self.is_mappable.load(Ordering::Acquire);
         let may_be_mapped = is_mappable && elapsed >= MAPPED_PERIOD;
-        let is_due = is_prompt || elapsed >= limit;
+        let is_due = self.is_prompt() || elapsed >= limit;
         if may_be_mapped || is_due && !self.looks_unchanged(&state, &stat) {
             let _ = self.write_back_locked(&mut state, Look::Thorough);
         }
@@ -485,7 +492,10 @@ impl WrittenFile {
         if self.is_abandoned() || !self.sink.has_name() {
             return Ok(());
         }
-        let result = self.transfer(state, &stat);
+        if look == Look::Quick {
+            state.is_synchronized(&self.file(), &stat);
+        }
+        let result = self.transfer(state, &stat, look);
         state.is_failing = result.is_err();
         match result {
             Ok(()) => state.errors.has_recovered = true,
