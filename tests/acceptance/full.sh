@@ -15,6 +15,7 @@ if [ "${1:-}" = native ]; then
 	check "natively: all is right" sh -c '! grep -v ": right$" "$1"' - "$WORK/native.out"
 	unshare --mount sh -c 'mount -t tmpfs -o size=16M none "$1" && exec sh "$2" "$1" "$3"' - "$point" "$ACCEPTANCE/full-programs.sh" "$WORK/native-programs" >"$WORK/native-programs.out" 2>&1
 	check "natively: programs" [ $? = 0 ]
+	rm -f "$WORK/check.out" # root's
 	finish
 fi
 
