@@ -17,6 +17,11 @@ pub const TESTS: &[Test] = &[
         run: space_comes_back,
     },
     Test {
+        name: "descriptors_run_out",
+        has_oracle: false,
+        run: descriptors,
+    },
+    Test {
         name: "image_is_mounted",
         has_oracle: false,
         run: image,
@@ -463,5 +468,22 @@ fn bind_file(s: &Setup) -> Result<(), String> {
         "cat /etc/passwd; head -n 1 < /etc/../etc/passwd",
     )?;
     ensure_eq!(done.out, "mine\nmore\nmine\n", "{done:?}");
+    Ok(())
+}
+
+/// A file of a tmpfs costs the supervisor a descriptor. One that cannot be opened has not come into being either.
+fn descriptors(s: &Setup) -> Result<(), String> {
+    let point = s.directory("t")?;
+    let fill = format!(
+        "i=0; while command : >{point}/f$i; do i=$((i+1)); done; test $i -gt 50 && ! test -e {point}/f$i && rm {point}/f1 {point}/f2 {point}/f3 && : >{point}/f$i && echo again"
+    );
+    let script = format!(
+        "ulimit -n 200; exec {} run --tmpfs {point} -- sh -c '{fill}'",
+        s.view()
+    );
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script]);
+    let done = s.finish(s.prepare(command))?;
+    ensure_eq!((done.code, done.out.trim()), (0, "again"), "{done:?}");
     Ok(())
 }

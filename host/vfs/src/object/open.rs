@@ -377,6 +377,8 @@ impl Dentry {
         let instance = self.instance();
         let request = instance.request_of(&caller.credentials);
         let sent_mode = libc::S_IFREG | instance.mode_for_module(mode & 0o7777, caller);
+        // A file that cannot be opened must not come into being, so what opening takes is kept free.
+        let held = hold_descriptor()?;
         if !instance.lacks(Operation::Create) {
             let seen = instance.changes();
             let answer = sync::create(
@@ -394,6 +396,7 @@ impl Dentry {
                     if dentry.kind() != Kind::RegularFile {
                         return Err(Errno::IO);
                     }
+                    drop(held);
                     let file = dentry.finish_open(open, flags, display_path)?;
                     return Ok((dentry, file));
                 }
@@ -403,6 +406,7 @@ impl Dentry {
         }
         let mode = libc::S_IFREG | (mode & 0o7777);
         let dentry = self.create_node(name, mode, 0, false, caller)?;
+        drop(held);
         let open = OpenFile::open(dentry.inode(), flags & !HOST_FLAGS, Some(caller))?;
         let file = dentry.hand_out(open, flags, display_path)?;
         Ok((dentry, file))
@@ -496,5 +500,15 @@ impl Dentry {
             is_sealed: self.instance().is_read_only(),
             name: display_path,
         })
+    }
+}
+
+/// Takes the number of one descriptor of this process. `ENFILE` when there is none: the tracee has not too many.
+fn hold_descriptor() -> Result<Option<OwnedFd>, Errno> {
+    match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 0) {
+        Ok(held) => Ok(Some(held)),
+        Err(Errno::MFILE) => Err(Errno::NFILE),
+        // Standard input is closed.
+        Err(_) => Ok(None),
     }
 }
