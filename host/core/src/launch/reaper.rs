@@ -7,7 +7,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 use view_sys::process::{self, ChildState, Fork, Waited};
+
+/// Others that end so soon after the command are not taken for ones that stay: whoever waits for the view then finds its
+/// mounts free.
+const DYING: Duration = Duration::from_millis(50);
 
 /// Who tells the reaper when to start, and whose death ends everything.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ struct Reaper {
     command: u32,
     command_ended: bool,
     command_stopped: bool,
+    /// The command's exit code while others are left, and when that is told.
+    untold: Option<(i32, Instant)>,
 }
 
 /// Runs the reaper in a process of its own that has all signals blocked.
@@ -118,6 +125,7 @@ pub(super) fn run(
         command: pid,
         command_ended: false,
         command_stopped: false,
+        untold: None,
     };
     reaper.tell_both(Message::Started {
         command: pid,
@@ -152,6 +160,12 @@ impl Reaper {
             if self.take_children() {
                 return;
             }
+            if let Some((code, until)) = self.untold
+                && Instant::now() >= until
+            {
+                self.untold = None;
+                self.tell_ended(code, true);
+            }
             self.take_orders();
             if self.is_abandoned() || self.is_front_killed() {
                 tree::kill_all_below(Some(self.signals.as_fd()));
@@ -170,7 +184,10 @@ impl Reaper {
             // Only the hang-up: a byte in a watched socket is for the command's process.
             entries.push(PollFd::new(control, PollFlags::empty()));
         }
-        let _ = rustix::io::retry_on_intr(|| poll(&mut entries, None));
+        let limit = self
+            .untold
+            .and_then(|(_, until)| until.duration_since(Instant::now()).try_into().ok());
+        let _ = rustix::io::retry_on_intr(|| poll(&mut entries, limit.as_ref()));
     }
 
     /// Takes all changes of children; true when there is no child any more.
@@ -188,16 +205,13 @@ impl Reaper {
                 Waited::Child(..) => {}
             }
         };
-        // After the supervisor's death the command fails in its own ways; the front tells the cause.
-        if let Some(code) = ended
-            && !self.is_abandoned()
-        {
-            self.tell_both(Message::Ended {
-                code,
-                others: !all_gone,
-            });
+        if let Some(code) = ended {
+            self.untold = Some((code, Instant::now() + DYING));
         }
         if all_gone {
+            if let Some((code, _)) = self.untold.take() {
+                self.tell_ended(code, false);
+            }
             let _ = self
                 .control
                 .channel()
@@ -253,6 +267,13 @@ impl Reaper {
 
     fn is_abandoned(&self) -> bool {
         self.control.descriptor().is_some_and(is_hung_up)
+    }
+
+    /// After the supervisor's death the command fails in its own ways; the front tells the cause.
+    fn tell_ended(&self, code: i32, others: bool) {
+        if !self.is_abandoned() {
+            self.tell_both(Message::Ended { code, others });
+        }
     }
 
     fn tell_both(&self, message: Message) {
