@@ -18,14 +18,8 @@ fresh() {
 	mke2fs -q -F -t ext4 -E "root_owner=$(id -u):$(id -g)" "$@" "$WORK/$name.img" "$size" >/dev/null 2>&1
 }
 
-# settled IMAGE: returns when no view has the image open any more; processes may outlive the command of their view.
-settled() {
-	flock -w 60 "$1" true
-}
-
 # sound NAME: nothing is wrong with $WORK/NAME.img.
 sound() {
-	settled "$WORK/$1.img" || bad "$1: still in use"
 	clean "$1" "$WORK/$1.img"
 }
 

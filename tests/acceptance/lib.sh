@@ -86,8 +86,14 @@ on() {
 	"$VIEW_BIN" run -m "$(kind "$image"):$image:$point" -- "$@"
 }
 
+# settled IMAGE: returns when no view has the image open any more; processes may outlive the command of their view.
+settled() {
+	flock -w 60 "$1" true
+}
+
 # clean NAME IMAGE: e2fsck finds nothing wrong, not even an unfinished journal, and the kernel's own ext4 reads what a view reads.
 clean() {
+	settled "$2" || bad "$1: still in use"
 	check "$1: e2fsck finds it clean" e2fsck -fn "$2"
 	[ -n "${KERNEL_READER:-}" ] && check "$1: the kernel's ext4 reads the same" reads_alike "$2"
 }
