@@ -14,11 +14,10 @@ check 'the run ends well' [ $? = 0 ]
 grep -v '^usage' "$WORK/out" | tail -n 20
 says 'no call failed' '^[0-9]+ rounds, 0 failures$' "$WORK/out"
 
-# usage PHASE FDS THREADS RSS_KIB: of the supervisor, first after a warm-up with all processes, then at the end. It keeps a
-# descriptor of each of up to 64 threads that called lately (callers.rs); thousands of rounds would show a leak beyond that.
+# usage PHASE FDS THREADS RSS_KIB: of the supervisor, first after a warm-up with all processes, then at the end.
 awk '$1 == "usage" { print; fds[$2] = $3; rss[$2] = $5 }
 	END { print "supervisor: descriptors " fds["warm"] " -> " fds["end"] ", KiB " rss["warm"] " -> " rss["end"]
-		if (!fds["warm"] || fds["end"] > fds["warm"] + 64 + 16) print "descriptors grew"
+		if (!fds["warm"] || fds["end"] > fds["warm"] + 16) print "descriptors grew"
 		if (!rss["warm"] || rss["end"] > rss["warm"] * 1.3 + 16384) print "memory grew" }' "$WORK/out" >"$WORK/usage"
 cat "$WORK/usage"
 check 'the supervisor was found' grep -q '^usage end' "$WORK/usage"

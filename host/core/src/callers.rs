@@ -120,17 +120,17 @@ impl Callers {
     }
 
     fn keep(&self, thread: u32, one: Known) {
-        let mut gone = Vec::new();
         let mut known = self.known.lock();
-        if known.len() >= MOST_KNOWN {
-            gone.extend(known.extract_if(|_, known| !known.is_alive()));
-            if known.len() >= MOST_KNOWN {
-                gone.extend(known.drain());
-            }
-        }
-        gone.extend(known.insert(thread, one).map(|old| (thread, old)));
+        let is_new = !known.contains_key(&thread);
+        let leaving = known.keys().next().copied();
+        let gone = match leaving {
+            // One goes for each that comes: so many are kept, and the descriptors are never more nor fewer.
+            Some(leaving) if is_new && known.len() >= MOST_KNOWN => known.remove(&leaving),
+            _ => None,
+        };
+        let old = known.insert(thread, one);
         drop(known);
-        drop(gone);
+        drop((gone, old));
     }
 
     /// May a umask(2) that was notified still have to take effect? Threads that have gone have made their last.
