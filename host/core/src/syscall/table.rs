@@ -25,7 +25,7 @@ pub enum Support {
 pub const TABLE: &[(u32, &str, Support)] = &[
     (0, "read", Native),
     (1, "write", Native),
-    (2, "open", Partial("O_SYNC and O_DSYNC on a mount: written back within two seconds, at fsync and after the close, not by each write(2)")),
+    (2, "open", Partial("O_SYNC and O_DSYNC on a mount: write(2) returns before the data is durable; it is written back and flushed at once after that")),
     (3, "close", Native),
     (4, "stat", Intercepted),
     (5, "fstat", Intercepted),
