@@ -59,7 +59,8 @@ impl Known {
 }
 
 impl Callers {
-    /// A thread calls umask(2); it is going to be executed.
+    /// A thread calls umask(2); it is going to be executed. Or it is not the first of its process and calls execve(2): then the
+    /// first one's number will be its own, with a mask that may be another.
     pub fn changes_umask(&self, thread: u32) {
         let mut changing = self.changing.lock();
         changing.insert(thread);

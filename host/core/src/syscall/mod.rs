@@ -86,6 +86,9 @@ fn serve(task: &Task<'_>) -> Result<Answer, Errno> {
         libc::SYS_prctl => return process::prctl(task),
         libc::SYS_umask => return process::umask(task),
         _ if task.view.is_idle() => return Ok(Answer::Continue),
+        libc::SYS_execve | libc::SYS_execveat if task.call.tid != task.process() => {
+            task.view.callers.changes_umask(task.call.tid);
+        }
         _ => {}
     }
     match number {
