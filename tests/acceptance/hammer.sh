@@ -228,6 +228,7 @@ stress() {
 			bad "stress-ng $type: $name" "$WORK/stress.bad"
 			break
 		fi
+		echo "once more: $(grep -m 1 'fail:' "$WORK/stress.bad")"
 	done
 	sound "stress-ng $name" "$type" "$image"
 }
