@@ -63,10 +63,10 @@ def close_to_whole(size, part=1):
     return WHOLE * 29 // 30 - 65536 <= size * part <= WHOLE
 
 
-def comes_back():
+def comes_back(part=0.9):
     """Linux may also be a moment late."""
     for _ in range(1000):
-        if available() > WHOLE * 9 // 10:
+        if available() > WHOLE * part:
             return True
         time.sleep(0.01)
     return False
@@ -359,6 +359,38 @@ def reserved():
     os.close(filler)
 
 
+def nameless():
+    """What a file without a name takes is taken, whether it is written or reserved."""
+    file = os.open("nameless", os.O_RDWR | os.O_CREAT)
+    part = WHOLE // 4 // 65536 * 65536
+    check("counted: all that was given back", comes_back(0.98))
+    before = available()
+    for place in range(0, part, 65536):
+        os.pwrite(file, pattern(place, 65536), place)
+    taken = before - available()
+    check("counted: what was just written", part <= taken <= part * 31 // 30 + 65536)
+    os.unlink("nameless")
+    check("counted: without a name", before - available() >= part)
+    os.posix_fallocate(file, 0, 3 * part)
+    check("counted: what was reserved", 3 * part <= before - available() <= 3 * part * 31 // 30 + 65536)
+    other = os.open("nameless", os.O_RDWR | os.O_CREAT)
+    os.unlink("nameless")
+    try:
+        os.posix_fallocate(other, 0, 2 * part)
+        check("nameless: ENOSPC", False)
+    except OSError as error:
+        check("nameless: ENOSPC", error.errno == errno.ENOSPC)
+    os.ftruncate(other, 0)
+    check("nameless: the rest is there", holds_new("new"))
+    os.pwrite(file, pattern(part, part), part)
+    check("nameless: its bytes", os.pread(file, 2 * part, 0) == pattern(0, 2 * part))
+    check("nameless: its size", os.fstat(file).st_size == 3 * part and os.pread(file, 9, 3 * part - 9) == bytes(9))
+    os.close(file)
+    os.close(other)
+    os.unlink("new")
+    check("nameless: the space comes back", comes_back())
+
+
 def left():
     """What stays: filled by one writer, cut by another, with content that the next view can look at."""
     file = os.open("left", os.O_WRONLY | os.O_CREAT)
@@ -373,5 +405,5 @@ def left():
 
 if sys.argv[2:] == ["again"]:
     sys.exit(0 if os.listdir(".").count("left") and holds("left", os.stat("left").st_size) else 1)
-for case in [plain, append, places, vectors, copies, file_range, two, handed_on, threads, many, reserved, left]:
+for case in [plain, append, places, vectors, copies, file_range, two, handed_on, threads, many, reserved, nameless, left]:
     case()

@@ -237,7 +237,8 @@ hammer_stress() {
 	local type image
 	for type in $types; do
 		image=$WORK/stress-$type.img
-		image "$image" "$type" 1500M
+		# Larger than all that the stressors can have at once, most of them 1 GiB: one does not expect a full disk.
+		image "$image" "$type" 8G
 		# shellcheck disable=SC2086
 		if [ "$VIEW_FULL" = 1 ]; then
 			set -- $STRESSORS

@@ -14,6 +14,8 @@ use crate::options::{BLOCK_BYTES, Options};
 
 /// Longest name in bytes.
 pub(crate) const NAME_MAX: usize = 255;
+/// So small a part of the size is let pass by a figure that is not quite new.
+const FEW_PART: u64 = 64;
 
 #[derive(Debug)]
 pub(crate) enum Node {
@@ -235,8 +237,8 @@ impl Tree {
         bytes
     }
 
-    /// Is there room for this many more bytes? Counting costs a system call for each file, so it is done seldom: at most
-    /// a twentieth of the time, and whenever the answer would be no. Errors: `ENOSPC`.
+    /// Is there room for this many more bytes? Counting costs a system call for each file, so for few bytes it is done
+    /// seldom: at most a twentieth of the time, and whenever the answer would be no. Errors: `ENOSPC`.
     pub(crate) fn require_space(&mut self, bytes: u64) -> Result<(), Errno> {
         if self.size_bytes == u64::MAX {
             return Ok(());
@@ -251,7 +253,8 @@ impl Tree {
             .usage
             .counted_at
             .is_some_and(|time| time.elapsed() < shelf_life);
-        if is_fresh && fits(self.usage.bytes) {
+        let are_few = bytes <= size_bytes / FEW_PART;
+        if is_fresh && are_few && fits(self.usage.bytes) {
             self.usage.bytes += bytes;
             return Ok(());
         }

@@ -1,7 +1,7 @@
-//! fallocate(2): on a file of an image the module does it, so that the space is reserved there.
+//! fallocate(2): the module does it, so that the space is reserved where it is.
 //!
-//! Files of the host, and of modules that give their own descriptors, are left to Linux; and so are arguments that it refuses
-//! before it asks a filesystem, since it says the same of the backing file.
+//! Files of the host are left to Linux, and so are arguments that it refuses before it asks a filesystem, since it says the
+//! same of the backing file.
 
 use super::sync::backed;
 use crate::task::{Answer, Task};

@@ -172,7 +172,7 @@ impl Dentry {
         self: &Arc<Self>,
         name: &[u8],
         caller: &Caller,
-        ask: impl FnOnce(
+        ask: impl Fn(
             &dyn fuse_compat::Filesystem,
             &fuse_compat::Request,
             fuse_compat::INodeNo,
@@ -181,7 +181,8 @@ impl Dentry {
         let instance = self.instance();
         let seen = instance.changes();
         let request = instance.request_of(&caller.credentials);
-        match ask(instance.module(), &request, self.inode().number()) {
+        let number = self.inode().number();
+        match instance.with_room(|| ask(instance.module(), &request, number)) {
             Ok(entry) => self.record_created(name, &entry, seen),
             Err(error) => {
                 if error == fuse_compat::Errno::EEXIST {

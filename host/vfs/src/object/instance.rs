@@ -282,11 +282,9 @@ impl Instance {
     pub fn statistics(&self, dentry: &Dentry) -> Result<FilesystemStatistics, Errno> {
         let answer = sync::statfs(self.module(), &self.own_request(), dentry.inode().number())
             .map_err(module_error)?;
-        Ok(FilesystemStatistics::from_module(
-            &answer,
-            self.options.statfs_type,
-            self.device,
-        ))
+        let figures =
+            FilesystemStatistics::from_module(&answer, self.options.statfs_type, self.device);
+        Ok(self.with_accepted(figures))
     }
 
     /// Number of live inodes.

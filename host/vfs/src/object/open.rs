@@ -185,14 +185,17 @@ impl Dentry {
         let instance = self.instance();
         let seen = instance.changes();
         let request = instance.request_of(&caller.credentials);
-        let answer = sync::tmpfile(
-            instance.module(),
-            &request,
-            self.inode().number(),
-            libc::S_IFREG | instance.mode_for_module(mode & 0o7777, caller),
-            caller.umask,
-            flags & !HOST_FLAGS,
-        );
+        let mode = libc::S_IFREG | instance.mode_for_module(mode & 0o7777, caller);
+        let answer = instance.with_room(|| {
+            sync::tmpfile(
+                instance.module(),
+                &request,
+                self.inode().number(),
+                mode,
+                caller.umask,
+                flags & !HOST_FLAGS,
+            )
+        });
         let created = match answer {
             Err(fuse_compat::Errno::ENOSYS) => return Err(Errno::OPNOTSUPP),
             other => other.map_err(module_error)?,
@@ -254,8 +257,8 @@ impl Dentry {
         self.synchronize(data_only).map(|()| true)
     }
 
-    /// fallocate(2) through a descriptor whose file is `identity`. Answers false when the kernel is to do it: a file of the
-    /// module's own, one without a name, a module that cannot.
+    /// fallocate(2) through a descriptor whose file is `identity`. Answers false when the kernel is to do it: the
+    /// module cannot.
     ///
     /// # Errors
     /// Those of the module: `ENOSPC`, `EOPNOTSUPP`, `EINVAL`, `EPERM`, `EFBIG`.
@@ -264,9 +267,20 @@ impl Dentry {
             return Ok(false);
         }
         let (cache, key) = (self.instance().page_cache(), self.inode().file_key());
-        match cache.allocate(key, identity, wanted) {
-            None | Some(Err(Errno::NOSYS)) => Ok(false),
-            Some(answer) => answer.map(|()| true),
+        let left = || self.instance().room().map(|room| room.left);
+        let answer = match cache.allocate(key, identity, wanted, &left) {
+            Some(answer) => answer,
+            None if self.inode().passed_through() == Some(identity) => {
+                let (mode, offset, length) = (wanted.mode, wanted.offset, wanted.length);
+                OpenFile::open(self.inode(), libc::O_RDWR, None)?
+                    .allocate(mode, offset, length)
+                    .map(drop)
+            }
+            None => return Ok(false),
+        };
+        match answer {
+            Err(Errno::NOSYS) => Ok(false),
+            answer => answer.map(|()| true),
         }
     }
 
@@ -381,15 +395,17 @@ impl Dentry {
         let held = hold_descriptor()?;
         if !instance.lacks(Operation::Create) {
             let seen = instance.changes();
-            let answer = sync::create(
-                instance.module(),
-                &request,
-                self.inode().number(),
-                os_str(name),
-                sent_mode,
-                caller.umask,
-                flags & !libc::O_NOCTTY,
-            );
+            let answer = instance.with_room(|| {
+                sync::create(
+                    instance.module(),
+                    &request,
+                    self.inode().number(),
+                    os_str(name),
+                    sent_mode,
+                    caller.umask,
+                    flags & !libc::O_NOCTTY,
+                )
+            });
             match answer {
                 Ok(CreateOut { entry, open }) => {
                     let dentry = self.record_created(name, &entry, seen)?;

@@ -125,15 +125,17 @@ impl Dentry {
             let _ = old.write_back();
         }
         let request = instance.request_of(&caller.credentials);
-        let answer = sync::rename(
-            instance.module(),
-            &request,
-            self.inode().number(),
-            os_str(name),
-            new_parent.inode().number(),
-            os_str(new_name),
-            RenameFlags::from_bits_retain(flags),
-        );
+        let answer = instance.with_room(|| {
+            sync::rename(
+                instance.module(),
+                &request,
+                self.inode().number(),
+                os_str(name),
+                new_parent.inode().number(),
+                os_str(new_name),
+                RenameFlags::from_bits_retain(flags),
+            )
+        });
         if let Err(error) = answer {
             if error == fuse_compat::Errno::ENOSYS && flags != 0 {
                 return Err(Errno::INVAL);

@@ -47,10 +47,7 @@ impl Instance {
             blocks = blocks.max(figures.free.saturating_sub(kept));
         }
         let available = i64::try_from(blocks.saturating_mul(block)).unwrap_or(i64::MAX);
-        let of = Blocks {
-            bytes: block,
-            has_maps: !WITHOUT_MAPS.contains(&self.kind_name()),
-        };
+        let of = self.blocks_of(block);
         // Asked for afterwards: what is stored in between is then counted in neither.
         let accepted = self.page_cache().unstored_bytes(self.device(), of);
         Some(Room {
@@ -59,9 +56,43 @@ impl Instance {
         })
     }
 
-    /// Hands the space back to the module that files gave up which were made shorter through a descriptor.
-    pub fn give_back(&self) {
-        self.page_cache().give_back(self.device());
+    /// Usage as the module tells it, less what was accepted for it: as on Linux, where a delayed allocation counts.
+    pub(super) fn with_accepted(&self, figures: FilesystemStatistics) -> FilesystemStatistics {
+        let block = figures.fragment_size;
+        if block == 0 || self.is_read_only() || self.host_root().is_some() {
+            return figures;
+        }
+        let of = self.blocks_of(block);
+        let accepted = self.page_cache().unstored_bytes(self.device(), of) / block;
+        FilesystemStatistics {
+            free: figures.free.saturating_sub(accepted),
+            available: figures.available.saturating_sub(accepted),
+            ..figures
+        }
+    }
+
+    fn blocks_of(&self, bytes: u64) -> Blocks {
+        Blocks {
+            bytes,
+            has_maps: !WITHOUT_MAPS.contains(&self.kind_name()),
+        }
+    }
+
+    /// Hands the space back to the module that files gave up which were made shorter through a descriptor. Was there
+    /// any?
+    pub fn give_back(&self) -> bool {
+        self.page_cache().give_back(self.device())
+    }
+
+    /// Asks the module for something that takes space; once more when some could be handed back to it.
+    pub(super) fn with_room<T>(
+        &self,
+        ask: impl Fn() -> Result<T, fuse_compat::Errno>,
+    ) -> Result<T, fuse_compat::Errno> {
+        match ask() {
+            Err(fuse_compat::Errno::ENOSPC) if self.give_back() => ask(),
+            answer => answer,
+        }
     }
 
     /// Is there a file without a name that nobody writes to any more, so that its space is about to be free?

@@ -160,15 +160,18 @@ impl Dentry {
         if instance.lacks(Operation::SetXattr) {
             return Err(Errno::OPNOTSUPP);
         }
-        let answer = sync::setxattr(
-            instance.module(),
-            &instance.request_of(&caller.credentials),
-            self.inode().number(),
-            os_str(name),
-            value,
-            flags,
-            0,
-        );
+        let request = instance.request_of(&caller.credentials);
+        let answer = instance.with_room(|| {
+            sync::setxattr(
+                instance.module(),
+                &request,
+                self.inode().number(),
+                os_str(name),
+                value,
+                flags,
+                0,
+            )
+        });
         self.finish_write(answer, Operation::SetXattr)
     }
 

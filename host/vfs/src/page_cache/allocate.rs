@@ -14,10 +14,12 @@ use rustix::io::{Errno, pread, pwrite};
 use super::chunks::{self, CHUNK_BYTES, UNKNOWN, ZEROS};
 use super::written::{Look, State, WrittenFile, for_each_data};
 use super::{Content, FileKey, PageCache, reopen};
-use crate::attributes::Identity;
+use crate::attributes::{Attributes, Identity};
 
 /// Bytes moved at once where it is done by hand.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes reserved at once, at least, where little is left.
+const SMALLEST_PIECE: u64 = 64 * 1024;
 
 /// What fallocate(2) is asked for; the arguments have been checked against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +48,15 @@ impl Allocation {
     fn moves(self) -> bool {
         self.has(libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE)
     }
+
+    fn reserves(self) -> bool {
+        !self.moves() && !self.has(libc::FALLOC_FL_PUNCH_HOLE)
+    }
 }
 
 impl PageCache {
-    /// fallocate(2) on the file whose backing file is `identity`; `None` when nobody writes to it through this cache, or
-    /// it has no name left.
+    /// fallocate(2) on the file whose backing file is `identity`; `None` when nobody writes to it through this cache.
+    /// `left` tells how many bytes the module can take still, beyond what was accepted for it; `None`: no limit.
     ///
     /// # Errors
     /// Those of the module: `ENOSPC`, `EOPNOTSUPP`, `EINVAL`, `EPERM`, `ENOSYS`; those of the backing file.
@@ -59,6 +65,7 @@ impl PageCache {
         key: FileKey,
         identity: Identity,
         wanted: Allocation,
+        left: &dyn Fn() -> Option<i64>,
     ) -> Option<Result<(), Errno>> {
         let file = self.files.lock().get(&key).cloned()?;
         let mut content = file.content.lock();
@@ -66,13 +73,13 @@ impl PageCache {
             return None;
         };
         let written = filled.written.clone()?;
-        if filled.identity != identity || !written.sink().has_name() {
+        if filled.identity != identity {
             return None;
         }
         // What is only reserved should not fill the memory.
         let takes_space = !filled.is_in_memory || self.admits_writer(wanted.end());
         let result = reopen(filled.descriptor.as_fd(), libc::O_RDWR)
-            .and_then(|writable| written.allocate(&writable, wanted, takes_space));
+            .and_then(|writable| written.allocate(&writable, wanted, takes_space, left));
         Self::charge(filled);
         Some(result)
     }
@@ -84,10 +91,19 @@ impl WrittenFile {
         writable: &OwnedFd,
         wanted: Allocation,
         takes_space: bool,
+        left: &dyn Fn() -> Option<i64>,
     ) -> Result<(), Errno> {
         let mut state = self.state();
-        if wanted.zeroes() || wanted.moves() {
+        if !self.sink().has_name() {
+            // The module is not given what is written to it, but has to know how much there is.
+            let size = Attributes::from_stat(&fstat(&*self.file())?).size;
+            self.sink().set_size(size)?;
+            state.resized(size);
+        } else if wanted.zeroes() || wanted.moves() {
             self.write_back_locked(&mut state, Look::Thorough)?;
+        }
+        if wanted.reserves() {
+            self.reserve_what_is_left(&mut state, wanted, left)?;
         }
         let now = self
             .sink()
@@ -105,6 +121,56 @@ impl WrittenFile {
         }
         followed?;
         self.set_modified(&mut state, now.modified, now.changed)
+    }
+
+    /// What was accepted for other files has its space, though the module does not know of it: where little is left, no
+    /// more than that is reserved at once. When not everything fits, nothing stays reserved behind the file's end, unless
+    /// something was before.
+    fn reserve_what_is_left(
+        &self,
+        state: &mut State,
+        wanted: Allocation,
+        left: &dyn Fn() -> Option<i64>,
+    ) -> Result<(), Errno> {
+        if left().is_none_or(|left| wanted.length <= u64::try_from(left).unwrap_or(0)) {
+            return Ok(());
+        }
+        let size = Attributes::from_stat(&fstat(&*self.file())?).size;
+        let was_reserved = self.sink().stored_bytes()? > size.next_multiple_of(SMALLEST_PIECE);
+        let result = self.reserve_in_pieces(wanted, left);
+        if result.is_err() && !was_reserved {
+            self.sink().set_size(size)?;
+            state.resized(size);
+        }
+        result
+    }
+
+    fn reserve_in_pieces(
+        &self,
+        wanted: Allocation,
+        left: &dyn Fn() -> Option<i64>,
+    ) -> Result<(), Errno> {
+        let mut next = wanted.offset;
+        while next < wanted.end() {
+            let Some(left) = left() else {
+                return Ok(());
+            };
+            let rest = wanted.end() - next;
+            let is_there = || Ok(self.sink().stored_bytes()? >= wanted.end());
+            if i64::try_from(rest).is_ok_and(|rest| rest <= left) || is_there()? {
+                return Ok(());
+            }
+            // Less than the smallest piece would be tried for ever.
+            let piece = u64::try_from(left).unwrap_or(0) / SMALLEST_PIECE * SMALLEST_PIECE;
+            if piece == 0 {
+                return Err(Errno::NOSPC);
+            }
+            let piece = piece.min(rest);
+            self.sink()
+                .allocate(libc::FALLOC_FL_KEEP_SIZE, next, piece)?;
+            next += piece;
+        }
+        Ok(())
     }
 
     /// The module has zeros in a range now. The backing file still has what was there.

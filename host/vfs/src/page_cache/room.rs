@@ -29,12 +29,14 @@ impl PageCache {
         of_each.fold(0, u64::saturating_add)
     }
 
-    /// Makes the module's files as short as the backing files are.
-    pub(crate) fn give_back(&self, device: u64) {
-        for file in self.written_files_of(device) {
-            // The error is told by the next write-back, which meets it as well.
-            let _ = file.give_back();
-        }
+    /// Makes the module's files as short as the backing files are. Was one longer?
+    pub(crate) fn give_back(&self, device: u64) -> bool {
+        let files = self.written_files_of(device);
+        // An error is told by the next write-back, which meets it as well.
+        let longer = files
+            .iter()
+            .filter(|file| file.give_back().unwrap_or(false));
+        longer.count() > 0
     }
 
     /// Is a written file without a name about to be forgotten?
@@ -53,19 +55,20 @@ impl PageCache {
 }
 
 impl WrittenFile {
-    /// Makes the module's file as short as the backing file is, unless somebody is at it.
-    fn give_back(&self) -> Result<(), Errno> {
+    /// Makes the module's file as short as the backing file is, unless somebody is at it. Was it longer?
+    fn give_back(&self) -> Result<bool, Errno> {
         let Some(mut state) = self.state_within(LOCK_WAIT) else {
-            return Ok(());
+            return Ok(false);
         };
         let size = Attributes::from_stat(&fstat(&*self.file())?).size;
         let is_more = size < state.module_size() || state.holds_behind(size);
-        if is_more && !self.is_abandoned() && self.sink().has_name() {
-            self.sink().set_size(size)?;
-            state.resized(size);
-            self.give_up_behind(&mut state, size)?;
+        if !is_more || self.is_abandoned() {
+            return Ok(false);
         }
-        Ok(())
+        self.sink().set_size(size)?;
+        state.resized(size);
+        self.give_up_behind(&mut state, size)?;
+        Ok(true)
     }
 
     fn unstored_bytes(&self, of: Blocks) -> u64 {
