@@ -150,9 +150,6 @@ fn relocate(
     file: &Outgrown,
     late: &mut Vec<Late>,
 ) -> Result<(), Errno> {
-    if holders::is_locked(file.identity) {
-        return Err(Errno::BUSY);
-    }
     // Its holders may be attached there.
     let _pause = view.space.pause();
     let mut stopped = Stopped::default();
@@ -164,7 +161,7 @@ fn relocate(
         cache.move_to_spool(file, &mut standing)
     });
     stopped.let_go(late);
-    result
+    result.map(drop)
 }
 
 /// Stops every process that has the file open, also those that come to have it meanwhile.
@@ -172,6 +169,9 @@ fn stop_holders(stopped: &mut Stopped, identity: Identity) -> Result<(), Errno> 
     const ROUNDS: usize = 8;
     for _ in 0..ROUNDS {
         let found = holders::of(identity);
+        if found.iter().any(|one| one.is_locked) {
+            return Err(Errno::BUSY);
+        }
         let mut processes: Vec<u32> = found.iter().map(|one| one.process).collect();
         processes.dedup();
         let mut is_new = false;
@@ -182,10 +182,7 @@ fn stop_holders(stopped: &mut Stopped, identity: Identity) -> Result<(), Errno> 
             is_new |= stopped.stop(process)?;
         }
         if !is_new {
-            return match holders::is_locked(identity) {
-                true => Err(Errno::BUSY),
-                false => Ok(()),
-            };
+            return Ok(());
         }
         stopped.wait()?;
     }

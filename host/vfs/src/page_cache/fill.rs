@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{SeekFrom, ftruncate, seek};
+use rustix::fs::{SeekFrom, ftruncate, seek, sendfile};
 use rustix::io::{Errno, pread, pwrite};
 
 use super::Stamp;
+use super::written::next_data;
 
 /// Bytes of one request to the module.
 const REQUEST_BYTES: u64 = 1 << 20;
@@ -83,6 +84,29 @@ pub(super) fn copy(file: &OwnedFd, source: &dyn ContentSource, size: u64) -> Res
             write_data(file, offset, bytes)?;
             offset += usable as u64;
         }
+    }
+    Ok(())
+}
+
+/// Copies the first `size` bytes of a backing file that nobody writes to: data stays data, also where it is zeros, and holes
+/// stay holes.
+///
+/// # Errors
+/// Those of sendfile(2); `EIO` when the file is shorter.
+pub(super) fn copy_as_it_is(to: &OwnedFd, from: &OwnedFd, size: u64) -> Result<(), Errno> {
+    ftruncate(to, size)?;
+    let mut next = 0;
+    while let Some((mut at, end)) = next_data(from, next, size) {
+        seek(to, SeekFrom::Start(at))?;
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX);
+            match sendfile(to, from, Some(&mut at), wanted) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        next = end;
     }
     Ok(())
 }

@@ -24,7 +24,6 @@ use parking_lot::{Condvar, Mutex};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
-use super::fill::Copied;
 use super::is_opened_elsewhere;
 use super::written::{WrittenFile, set_times};
 use super::{BackingStyle, Content, FileKey, Filled, PageCache, fill, spool};
@@ -201,7 +200,8 @@ impl PageCache {
             .collect();
         let any = !files.is_empty();
         let mut total = 0;
-        let mut pace = SLOW_LOOK;
+        // The next that comes may grow at once.
+        let mut pace = if any { SLOW_LOOK } else { QUICK_LOOK };
         let mut sizes = Vec::with_capacity(files.len());
         for written in files {
             let Ok(stat) = fstat(&*written.file()) else {
@@ -254,13 +254,18 @@ impl PageCache {
         }
     }
 
-    /// Moves a file to the spool. All who have it open stand still until this returns.
+    /// Moves a file to the spool. All who have it open stand still until this returns. Answers the old backing file: its
+    /// memory is freed when that is dropped, for which nobody has to wait.
     ///
     /// # Errors
     /// `EBUSY` when somebody else has it open or mapped, or it is being worked on; `ENOENT` when it is not in memory any
     /// more; `ENOSPC` and the like when the spool does not take it; those of replacing descriptors. Everything is as it
     /// was then.
-    pub fn move_to_spool(&self, file: &Outgrown, holders: &mut dyn Holders) -> Result<(), Errno> {
+    pub fn move_to_spool(
+        &self,
+        file: &Outgrown,
+        holders: &mut dyn Holders,
+    ) -> Result<Arc<OwnedFd>, Errno> {
         let cached = self.files.lock().get(&file.key).cloned();
         let cached = cached.ok_or(Errno::NOENT)?;
         let mut content = cached.content.try_lock_for(LOCK_WAIT).ok_or(Errno::BUSY)?;
@@ -289,7 +294,7 @@ impl PageCache {
         let copy = Arc::new(copy);
         written.moved(&mut state, Arc::clone(&copy));
         *written.growth.0.lock() = None;
-        filled.descriptor = copy;
+        let memory = std::mem::replace(&mut filled.descriptor, copy);
         filled.identity = new;
         filled.is_idle.store(false, Ordering::Release);
         filled.is_in_memory = false;
@@ -298,7 +303,7 @@ impl PageCache {
         if let Some(release) = self.release.0.get() {
             release(old);
         }
-        Ok(())
+        Ok(memory)
     }
 
     /// A copy of a backing file in the spool.
@@ -314,8 +319,7 @@ impl PageCache {
         if is_in_memory {
             return Err(Errno::NOSPC);
         }
-        let source = Copied(&filled.descriptor, filled.stamp);
-        fill::copy(&writable, &source, attributes.size)?;
+        fill::copy_as_it_is(&writable, &filled.descriptor, attributes.size)?;
         set_times(&writable, attributes.modified)?;
         let copy = spool::publish(&writable, &style, false)?;
         drop(writable);

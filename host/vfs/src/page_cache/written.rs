@@ -26,7 +26,7 @@ mod sink;
 mod transfer;
 mod view;
 
-pub(super) use data::for_each_data;
+pub(super) use data::{for_each_data, next_data};
 pub use errors::{Descriptor, Reporter};
 pub(crate) use sink::ContentSink;
 

@@ -56,7 +56,7 @@ fn move_away(mounted: &Mounted, file: File) -> File {
         let what = outgrown(mounted);
         assert_eq!(what.identity, Identity::of(&holders.0[0]).unwrap());
         match mounted.cache.move_to_spool(&what, &mut holders) {
-            Ok(()) => return holders.0.pop().unwrap(),
+            Ok(_) => return holders.0.pop().unwrap(),
             Err(error) => assert_eq!(error, Errno::BUSY),
         }
         mounted.cache.postpone_move(&what);
@@ -120,6 +120,24 @@ fn a_file_that_grows_leaves_memory_and_nobody_notices() {
 }
 
 #[test]
+fn zeros_that_were_written_stay_data() {
+    let mounted = mounted(16 * MIB, Vec::new());
+    let mut file = create(&mounted, "file");
+    file.write_all(&bytes(MIB)).unwrap();
+    file.seek(SeekFrom::Start(4 * MIB as u64)).unwrap();
+    file.write_all(&vec![0; 2 * MIB]).unwrap();
+    let parts = |file: &File| {
+        let hole = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)).unwrap();
+        let data = rustix::fs::seek(file, rustix::fs::SeekFrom::Data(hole)).unwrap();
+        let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(data)).unwrap();
+        [hole, data, end].map(|place| place as usize / MIB)
+    };
+    assert_eq!(parts(&file), [1, 4, 6]);
+    let file = move_away(&mounted, file);
+    assert_eq!(parts(&file), [1, 4, 6]);
+}
+
+#[test]
 fn a_file_that_somebody_unknown_has_open_stays() {
     let mounted = mounted(16 * MIB, Vec::new());
     let mut file = create(&mounted, "file");
@@ -129,7 +147,7 @@ fn a_file_that_somebody_unknown_has_open_stays() {
     let what = outgrown(&mounted);
     let mut holders = Files(vec![file]);
     let moved = mounted.cache.move_to_spool(&what, &mut holders);
-    assert_eq!(moved, Err(Errno::BUSY));
+    assert_eq!(moved.err(), Some(Errno::BUSY));
     mounted.cache.postpone_move(&what);
     let mut file = holders.0.pop().unwrap();
     assert!(is_in_memory(&file));

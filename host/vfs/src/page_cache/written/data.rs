@@ -13,7 +13,11 @@ use crate::page_cache::chunks::CHUNK_BYTES;
 pub(super) const BUFFER_BYTES: usize = 1 << 20;
 
 /// The next data at or after `offset` and before `size`.
-pub(super) fn next_data(file: &OwnedFd, offset: u64, size: u64) -> Option<(u64, u64)> {
+pub(in crate::page_cache) fn next_data(
+    file: &OwnedFd,
+    offset: u64,
+    size: u64,
+) -> Option<(u64, u64)> {
     if offset >= size {
         return None;
     }
