@@ -4,8 +4,8 @@
 //! inverted at the end, which is how the file system stores them.
 
 #[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
-const fn reflected(polynomial: u32) -> [[u32; 256]; 8] {
-    let mut tables = [[0u32; 256]; 8];
+const fn reflected(polynomial: u32) -> [u32; 256] {
+    let mut table = [0u32; 256];
     let mut byte = 0usize;
     while byte < 256 {
         let mut value = byte as u32;
@@ -18,20 +18,10 @@ const fn reflected(polynomial: u32) -> [[u32; 256]; 8] {
             };
             bit += 1;
         }
-        tables[0][byte] = value;
+        table[byte] = value;
         byte += 1;
     }
-    let mut slice = 1;
-    while slice < 8 {
-        let mut byte = 0usize;
-        while byte < 256 {
-            let before = tables[slice - 1][byte];
-            tables[slice][byte] = (before >> 8) ^ tables[0][(before & 0xff) as usize];
-            byte += 1;
-        }
-        slice += 1;
-    }
-    tables
+    table
 }
 
 #[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
@@ -76,40 +66,6 @@ const fn straight(polynomial: u32) -> [u32; 256] {
     table
 }
 
-/// What a running sum becomes by `LANE_BYTES` zeros, by each of its bytes: the sum is linear, so the four add up.
-#[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
-const fn behind_a_lane(table: &[u32; 256]) -> [[u32; 256]; 4] {
-    let mut bits = [0u32; 32];
-    let mut bit = 0;
-    while bit < 32 {
-        let mut value = 1u32 << bit;
-        let mut byte = 0;
-        while byte < LANE_BYTES {
-            value = (value >> 8) ^ table[(value & 0xff) as usize];
-            byte += 1;
-        }
-        bits[bit] = value;
-        bit += 1;
-    }
-    let mut tables = [[0u32; 256]; 4];
-    let mut place = 0;
-    while place < 4 {
-        let mut byte = 0usize;
-        while byte < 256 {
-            let mut bit = 0;
-            while bit < 8 {
-                if byte >> bit & 1 == 1 {
-                    tables[place][byte] ^= bits[place * 8 + bit];
-                }
-                bit += 1;
-            }
-            byte += 1;
-        }
-        place += 1;
-    }
-    tables
-}
-
 /// By the highest byte of an entry of a table its index: no two have the same.
 #[allow(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const fn by_highest_byte(table: &[u32; 256]) -> [u8; 256] {
@@ -122,13 +78,8 @@ const fn by_highest_byte(table: &[u32; 256]) -> [u8; 256] {
     indices
 }
 
-/// Bytes of one of three parts that are summed side by side: one sum alone waits for each look into a table before it can
-/// begin the next. Three parts, four times over, are nearly a directory's block of 4 KiB.
-const LANE_BYTES: usize = 336;
-
-static CRC32C: [[u32; 256]; 8] = reflected(0x82f6_3b78);
-static BEHIND_A_LANE: [[u32; 256]; 4] = behind_a_lane(&reflected(0x82f6_3b78)[0]);
-static BY_HIGHEST_BYTE: [u8; 256] = by_highest_byte(&reflected(0x82f6_3b78)[0]);
+static CRC32C: [u32; 256] = reflected(0x82f6_3b78);
+static BY_HIGHEST_BYTE: [u8; 256] = by_highest_byte(&reflected(0x82f6_3b78));
 static CRC16: [u16; 256] = reflected16(0xa001);
 static CRC32_BE: [u32; 256] = straight(0x04c1_1db7);
 
@@ -138,61 +89,16 @@ fn pick<T: Copy>(table: &[T; 256], index: u8) -> T {
     table[usize::from(index)]
 }
 
-/// The running CRC-32C behind one more word.
-#[inline(always)]
-fn behind_word(crc: u32, word: [u8; 8]) -> u32 {
-    let [t0, t1, t2, t3, t4, t5, t6, t7] = &CRC32C;
-    let [a, b, c, d, e, f, g, h] = word;
-    let [p, q, r, s] = (crc ^ u32::from_le_bytes([a, b, c, d])).to_le_bytes();
-    pick(t7, p)
-        ^ pick(t6, q)
-        ^ pick(t5, r)
-        ^ pick(t4, s)
-        ^ pick(t3, e)
-        ^ pick(t2, f)
-        ^ pick(t1, g)
-        ^ pick(t0, h)
-}
-
-/// The running CRC-32C behind [`LANE_BYTES`] zeros.
-fn behind_lane(crc: u32) -> u32 {
-    let [t0, t1, t2, t3] = &BEHIND_A_LANE;
-    let [a, b, c, d] = crc.to_le_bytes();
-    pick(t0, a) ^ pick(t1, b) ^ pick(t2, c) ^ pick(t3, d)
-}
-
-/// CRC-32C (Castagnoli), eight bytes at a time, and three of these where there is enough.
-pub(crate) fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
-    const LANE_WORDS: usize = LANE_BYTES / 8;
-    let [t0, ..] = &CRC32C;
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut groups = words.chunks_exact(3 * LANE_WORDS);
-    for group in &mut groups {
-        let (first, others) = group.split_at(LANE_WORDS);
-        let (second, third) = others.split_at(LANE_WORDS);
-        let (mut two, mut three) = (0, 0);
-        for ((a, b), c) in first.iter().zip(second).zip(third) {
-            crc = behind_word(crc, *a);
-            two = behind_word(two, *b);
-            three = behind_word(three, *c);
-        }
-        crc = behind_lane(behind_lane(crc) ^ two) ^ three;
-    }
-    for word in groups.remainder() {
-        crc = behind_word(crc, *word);
-    }
-    for byte in rest {
-        crc = (crc >> 8) ^ pick(t0, (crc as u8) ^ byte);
-    }
-    crc
+/// CRC-32C (Castagnoli).
+pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+    !crc32c::crc32c_append(!crc, bytes)
 }
 
 /// What the running CRC-32C was before `bytes`, when it is `crc` after them.
 pub(crate) fn crc32c_before(mut crc: u32, bytes: &[u8]) -> u32 {
-    let [table, ..] = &CRC32C;
     for byte in bytes.iter().rev() {
         let index = pick(&BY_HIGHEST_BYTE, (crc >> 24) as u8);
-        crc = (crc ^ pick(table, index)) << 8 | u32::from(index ^ byte);
+        crc = (crc ^ pick(&CRC32C, index)) << 8 | u32::from(index ^ byte);
     }
     crc
 }
@@ -230,18 +136,6 @@ mod tests {
         let bytes: Vec<u8> = (3..250u8).collect();
         for start in [0, !0, 0x1234_5678] {
             assert_eq!(crc32c_before(crc32c(start, &bytes), &bytes), start);
-        }
-    }
-
-    #[test]
-    fn lanes_give_what_single_bytes_give() {
-        let bytes: Vec<u8> = (0..4100u32).map(|n| ((n * n) >> 5) as u8).collect();
-        for length in [1007, 1008, 1009, 2015, 2016, 4084, 4100] {
-            let mut one_by_one = 0x1234_5678;
-            for byte in &bytes[..length] {
-                one_by_one = crc32c(one_by_one, std::slice::from_ref(byte));
-            }
-            assert_eq!(crc32c(0x1234_5678, &bytes[..length]), one_by_one);
         }
     }
 
