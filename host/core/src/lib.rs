@@ -8,6 +8,7 @@
 //! | `scalpel`           | running another call in the tracee                                 |
 //! | `view`              | everything one view keeps                                          |
 //! | `callers`           | what is kept of threads between their calls                        |
+//! | `pidfds`            | how their descriptors are reached                                  |
 //! | `mounting`          | changing a namespace                                               |
 //! | `proc_text`         | texts below /proc that tell names                                  |
 //! | `identity`          | virtual ids, and what the host does not know of owners and modes   |
@@ -33,6 +34,7 @@ pub mod intercept;
 pub mod launch;
 mod mounting;
 mod names;
+mod pidfds;
 mod private_directory;
 mod proc_text;
 pub mod relocation;

@@ -8,7 +8,7 @@
 use crate::callers::Told;
 use crate::intercept::Calls;
 use crate::view::{Backed, View};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::cell::{Cell, OnceCell};
 use std::os::fd::OwnedFd;
@@ -287,10 +287,23 @@ impl<'v> Task<'v> {
         if self.view.backings.is_empty() {
             return Ok(Object::Kernel);
         }
-        match rustix::fs::stat(self.descriptor_link(descriptor)) {
+        match self.descriptor_stat(descriptor) {
             Ok(stat) => Ok(self.by_identity(stat.st_dev, stat.st_ino)),
-            Err(Errno::NOENT) => Err(Errno::BADF),
+            Err(Errno::BADF) => Err(Errno::BADF),
             Err(_) => Ok(Object::Kernel),
+        }
+    }
+
+    /// fstat(2) of one of the thread's descriptors. `EBADF` when it is none.
+    pub fn descriptor_stat(&self, descriptor: i32) -> Result<Stat, Errno> {
+        if self.view.abilities.can_get_descriptors
+            && let Some(found) = self.view.pidfds.descriptor(self.call.tid, descriptor)
+        {
+            return rustix::fs::fstat(found?);
+        }
+        match rustix::fs::stat(self.descriptor_link(descriptor)) {
+            Err(Errno::NOENT) => Err(Errno::BADF),
+            other => other,
         }
     }
 
@@ -334,14 +347,19 @@ impl<'v> Task<'v> {
             });
         }
         let link = format!("/proc/{}/cwd", self.call.tid);
-        self.place_at_link(&link)
+        self.place_at_link(&link, || rustix::fs::stat(link.as_str()))
     }
 
-    fn place_at_link(&self, link: &str) -> Result<Start, Errno> {
+    /// The directory behind a link of /proc; `stat` looks at it.
+    fn place_at_link(
+        &self,
+        link: &str,
+        stat: impl Fn() -> Result<Stat, Errno>,
+    ) -> Result<Start, Errno> {
         // Processes stay in a directory, and work through descriptors of one: what the last one began at is asked for first.
         let hint = &self.view.begins_at_stand_ins;
         if hint.load(Ordering::Relaxed) {
-            if let Some(start) = self.stand_in_at_link(link) {
+            if let Some(start) = self.stand_in(&stat) {
                 return Ok(start);
             }
             hint.store(false, Ordering::Relaxed);
@@ -353,7 +371,7 @@ impl<'v> Task<'v> {
         };
         // Whatever the view made for a tracee has no name on the host any more.
         if path.ends_with(b" (deleted)")
-            && let Some(start) = self.stand_in_at_link(link)
+            && let Some(start) = self.stand_in(&stat)
         {
             hint.store(true, Ordering::Relaxed);
             return Ok(start);
@@ -368,8 +386,8 @@ impl<'v> Task<'v> {
         })
     }
 
-    fn stand_in_at_link(&self, link: &str) -> Option<Start> {
-        let stat = rustix::fs::stat(link).ok()?;
+    fn stand_in(&self, stat: impl Fn() -> Result<Stat, Errno>) -> Option<Start> {
+        let stat = stat().ok()?;
         match self.by_identity(stat.st_dev, stat.st_ino) {
             Object::Backed(_, backed) => Some(Start {
                 place: backed.place(),
@@ -387,7 +405,8 @@ impl<'v> Task<'v> {
         if directory < 0 {
             return Err(Errno::BADF);
         }
-        match self.place_at_link(&self.descriptor_link(directory)) {
+        let link = self.descriptor_link(directory);
+        match self.place_at_link(&link, || self.descriptor_stat(directory)) {
             Err(Errno::NOENT) => Err(Errno::BADF),
             Ok(start)
                 if start
@@ -428,6 +447,9 @@ impl<'v> Task<'v> {
     pub fn description(&self, descriptor: i32) -> Result<OwnedFd, Errno> {
         if !self.view.abilities.can_get_descriptors {
             return Err(Errno::NOSYS);
+        }
+        if let Some(found) = self.view.pidfds.descriptor(self.call.tid, descriptor) {
+            return found;
         }
         let open = |process: u32| {
             let process = rustix::process::Pid::from_raw(process as i32).ok_or(Errno::SRCH)?;

@@ -160,6 +160,8 @@ pub struct View {
     pub begins_at_stand_ins: AtomicBool,
     /// What is kept of threads between their calls.
     pub callers: crate::callers::Callers,
+    /// By which their descriptors are reached.
+    pub pidfds: crate::pidfds::Pidfds,
     /// Calls that stopped threads make to have descriptors replaced.
     pub exchanges: crate::relocation::Exchanges,
     /// Who writes to a filesystem that is nearly full.
@@ -211,6 +213,7 @@ impl View {
             received: crate::syscall::signal::Received::default(),
             begins_at_stand_ins: AtomicBool::new(false),
             callers: crate::callers::Callers::default(),
+            pidfds: crate::pidfds::Pidfds::default(),
             exchanges: crate::relocation::Exchanges::default(),
             space: Arc::default(),
         });

@@ -99,7 +99,7 @@ pub fn ioctl(task: &Task<'_>) -> Result<Answer, Errno> {
     let Some(identity) = identity(task) else {
         return Ok(Answer::Continue);
     };
-    let Ok(stat) = rustix::fs::stat(task.descriptor_link(task.int(0))) else {
+    let Ok(stat) = task.descriptor_stat(task.int(0)) else {
         return Ok(Answer::Continue);
     };
     let opened = Identity {

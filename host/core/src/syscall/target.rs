@@ -94,7 +94,7 @@ pub fn reached_through(task: &Task<'_>, descriptor: i32) -> Option<Arc<Mount>> {
     if task.table.is_empty() {
         return None;
     }
-    let stat = rustix::fs::stat(task.descriptor_link(descriptor)).ok()?;
+    let stat = task.descriptor_stat(descriptor).ok()?;
     task.view.alias_mount(Identity {
         device: stat.st_dev,
         inode: stat.st_ino,
