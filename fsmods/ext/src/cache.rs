@@ -1,8 +1,9 @@
 //! A bounded map that forgets what has not been used lately (the clock algorithm: one bit per entry
 //! instead of a list, so that a hit only sets a bit).
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt};
 
 struct Slot<K, V> {
     key: K,

@@ -6,9 +6,9 @@
 //!
 //! Lock: `state` is a leaf. Only the holder of the volume's write lock changes anything here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use parking_lot::RwLock;
 
 use crate::blocks::Block;

@@ -8,9 +8,9 @@
 //!
 //! Lock order: shards are leaves; nothing is called while one is held.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use foldhash::HashMap;
 use parking_lot::RwLock;
 
 use crate::attributes::Identity;

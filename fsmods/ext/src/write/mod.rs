@@ -46,9 +46,10 @@ pub(crate) mod truncate;
 mod unlogged;
 pub(crate) mod xattrs;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 
+use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};

@@ -3,9 +3,10 @@
 //! While it is writable the superblock says so: `needs_recovery` with a journal, "not clean" without. A lock
 //! against a second writer is the business of who opens the source.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use super::groups::{self, Zones, seal_superblock_bytes};
@@ -210,8 +211,8 @@ pub(crate) fn open(
         zones: Zones::new(ranges),
         tables,
         touched: BTreeSet::new(),
-        pending: HashMap::new(),
-        freed_inodes: HashSet::new(),
+        pending: HashMap::default(),
+        freed_inodes: HashSet::default(),
         references: Mutex::default(),
         orphans: Vec::new(),
         has_failed: false,

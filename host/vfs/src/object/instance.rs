@@ -1,12 +1,12 @@
 //! [`Instance`]: one mounted module with its options and the table of its live inodes.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use fuse_compat::{
     EntryOut, Filesystem, INodeNo, InitFlags, KernelConfig, Notifier, Request, sync,
 };

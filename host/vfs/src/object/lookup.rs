@@ -3,11 +3,11 @@
 //! An answer of the module is recorded only when no name of the directory changed while the module was thinking
 //! (`Table::version`); so no lock is held over the module, and a name just removed does not come back.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Weak};
 
+use foldhash::HashMap;
 use fuse_compat::{EntryOut, sync};
 use parking_lot::RwLock;
 use rustix::io::Errno;

@@ -49,13 +49,13 @@ mod watches;
 mod write_back;
 mod written;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
