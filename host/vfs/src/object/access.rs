@@ -43,7 +43,7 @@ impl Dentry {
             }
             return Ok(());
         }
-        let attributes = self.attributes()?;
+        let attributes = self.inode().access_attributes()?;
         let list = self.access_list_for(&attributes, &caller.credentials)?;
         permission::may_access(&attributes, list.as_deref(), &caller.credentials, mask)
     }

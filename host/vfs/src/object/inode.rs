@@ -60,6 +60,8 @@ pub(super) struct DirectoryState {
 struct CachedAttributes {
     value: StoredAttributes,
     expiry: Expiry,
+    /// That of mode, owner and group: a change of names leaves them as they are.
+    access_expiry: Expiry,
 }
 
 /// [`Attributes`] without what the instance knows, since there are very many of them.
@@ -158,6 +160,7 @@ impl Inode {
             attributes: RwLock::new(CachedAttributes {
                 value: StoredAttributes::new(attributes),
                 expiry,
+                access_expiry: expiry,
             }),
             changes_natively: AtomicBool::new(false),
             is_written: AtomicBool::new(false),
@@ -245,6 +248,22 @@ impl Inode {
         Ok(attributes)
     }
 
+    /// The attributes, of which only mode, owner and group are sure to be those of now.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub(super) fn access_attributes(&self) -> Result<Attributes, Errno> {
+        {
+            let cached = self.attributes.read();
+            if clock::is_fresh(cached.access_expiry)
+                && !self.changes_natively.load(Ordering::Relaxed)
+            {
+                return Ok(cached.value.get(self.instance.device()));
+            }
+        }
+        self.attributes()
+    }
+
     /// The permission bits that a write leaves, if it changes them; who writes is not known, so it is taken for somebody
     /// without CAP_FSETID, unless that is all there is.
     pub(super) fn mode_after_write(&self, attributes: &Attributes) -> Option<u32> {
@@ -288,6 +307,7 @@ impl Inode {
         if self.instance.changes() == seen {
             cached.value = StoredAttributes::new(attributes);
             cached.expiry = expiry;
+            cached.access_expiry = expiry;
         }
     }
 
@@ -297,6 +317,7 @@ impl Inode {
         self.instance.count_change();
         cached.value = StoredAttributes::new(attributes);
         cached.expiry = expiry;
+        cached.access_expiry = expiry;
     }
 
     /// Something changed: the module is asked again.
@@ -304,6 +325,7 @@ impl Inode {
         let mut cached = self.attributes.write();
         self.instance.count_change();
         cached.expiry = clock::EXPIRED;
+        cached.access_expiry = clock::EXPIRED;
     }
 
     /// A writable descriptor of the file was handed out.
@@ -354,7 +376,9 @@ impl Inode {
         if let Some(directory) = &self.directory {
             directory.generation.fetch_add(1, Ordering::Release);
         }
-        self.expire_attributes();
+        let mut cached = self.attributes.write();
+        self.instance.count_change();
+        cached.expiry = clock::EXPIRED;
     }
 
     /// The target of a symbolic link.
@@ -399,7 +423,7 @@ impl Inode {
         {
             return Ok(cached.list.clone());
         }
-        let expiry = self.attributes.read().expiry;
+        let expiry = self.attributes.read().access_expiry;
         let answer = sync::getxattr(
             self.instance.module(),
             &self.instance.own_request(),

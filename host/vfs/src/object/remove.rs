@@ -66,7 +66,8 @@ impl Dentry {
     ) -> Result<(), Errno> {
         self.check_access(caller, MAY_WRITE | MAY_EXEC)?;
         if caller.enforces_modes {
-            let (directory, attributes) = (self.attributes()?, victim.attributes()?);
+            let directory = self.inode().access_attributes()?;
+            let attributes = victim.inode().access_attributes()?;
             if !permission::may_delete_in_sticky(&directory, &attributes, &caller.credentials) {
                 return Err(Errno::PERM);
             }
