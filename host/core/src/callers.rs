@@ -7,22 +7,21 @@
 //! of umask(2) takes effect after it was notified, at the latest when its thread makes another call that is; until then no
 //! mask is kept.
 //!
-//! Neighbours: `task` (asks), `syscall` (tells of umask(2)). Locks: `known` and `changing` are leaves.
+//! Neighbours: `task` (asks), `syscall` (tells of umask(2)). Locks: `changing` is a leaf.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
-/// More threads than this are not remembered at a time.
-const MOST_KNOWN: usize = 64;
+use crate::kept::Kept;
 
 /// What is kept of a view's threads.
 #[derive(Debug, Default)]
 pub struct Callers {
-    known: Mutex<HashMap<u32, Known>>,
+    known: Kept<Known>,
     /// Calls of umask(2) so far.
     changes: AtomicU64,
     /// Threads whose umask(2) may not have taken effect yet.
@@ -68,6 +67,11 @@ impl Callers {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Keeps nothing of anybody any more. Was there anything?
+    pub fn clear(&self) -> bool {
+        self.known.clear()
+    }
+
     /// A thread makes another call: what it called before has taken effect.
     pub fn goes_on(&self, thread: u32) {
         if self.changing_count.load(Ordering::SeqCst) != 0 {
@@ -95,8 +99,8 @@ impl Callers {
         is_enough: impl FnOnce(&Known) -> bool,
         ask: impl FnOnce() -> Told,
     ) -> Told {
-        if let Some(known) = self.known.lock().get(&thread)
-            && is_enough(known)
+        if let Some(known) = self.known.get(thread)
+            && is_enough(&known)
             && known.is_alive()
         {
             return known.told;
@@ -115,23 +119,9 @@ impl Callers {
                 told,
                 changes,
             };
-            self.keep(thread, known);
+            self.known.keep(thread, known);
         }
         told
-    }
-
-    fn keep(&self, thread: u32, one: Known) {
-        let mut known = self.known.lock();
-        let is_new = !known.contains_key(&thread);
-        let leaving = known.keys().next().copied();
-        let gone = match leaving {
-            // One goes for each that comes: so many are kept, and the descriptors are never more nor fewer.
-            Some(leaving) if is_new && known.len() >= MOST_KNOWN => known.remove(&leaving),
-            _ => None,
-        };
-        let old = known.insert(thread, one);
-        drop(known);
-        drop((gone, old));
     }
 
     /// May a umask(2) that was notified still have to take effect? Threads that have gone have made their last.

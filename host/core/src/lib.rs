@@ -9,6 +9,7 @@
 //! | `view`              | everything one view keeps                                          |
 //! | `callers`           | what is kept of threads between their calls                        |
 //! | `pidfds`            | how their descriptors are reached                                  |
+//! | `kept`              | how many of both are kept                                          |
 //! | `mounting`          | changing a namespace                                               |
 //! | `proc_text`         | texts below /proc that tell names                                  |
 //! | `identity`          | virtual ids, and what the host does not know of owners and modes   |
@@ -31,6 +32,7 @@ pub mod handler;
 mod housekeeping;
 pub mod identity;
 pub mod intercept;
+mod kept;
 pub mod launch;
 mod mounting;
 mod names;

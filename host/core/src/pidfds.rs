@@ -3,27 +3,24 @@
 //!
 //! A pidfd is of the very thread that it was opened for: when that has gone it leads nowhere, whoever has its number now.
 //!
-//! Neighbours: `task` (asks). Locks: `known` is a leaf.
+//! Neighbours: `task` (asks). No locks but that of `kept`.
 //! Reference: pidfd_open(2) `PIDFD_THREAD` (since Linux 6.9), pidfd_getfd(2).
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-/// More threads than this are not remembered at a time.
-const MOST_KNOWN: usize = 64;
+use crate::kept::Kept;
+
 /// `PIDFD_THREAD`
 const THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
 
 /// What is kept of a view's threads.
 #[derive(Debug, Default)]
 pub struct Pidfds {
-    known: Mutex<HashMap<u32, Arc<OwnedFd>>>,
+    known: Kept<OwnedFd>,
     /// This host does not do it.
     is_refused: AtomicBool,
 }
@@ -35,9 +32,8 @@ impl Pidfds {
         if self.is_refused.load(Ordering::Relaxed) {
             return None;
         }
-        let kept = self.known.lock().get(&thread).cloned();
-        let kept = kept.map(|pidfd| get(&pidfd, number));
-        let found = match kept {
+        let kept = self.known.get(thread);
+        let found = match kept.map(|pidfd| get(&pidfd, number)) {
             None | Some(Err(Errno::SRCH)) => {
                 let pidfd = match pidfd_open(Pid::from_raw(thread as i32)?, THREAD) {
                     Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
@@ -47,7 +43,7 @@ impl Pidfds {
                     pidfd => pidfd.ok()?,
                 };
                 let found = get(&pidfd, number);
-                self.keep(thread, Arc::new(pidfd));
+                self.known.keep(thread, pidfd);
                 found
             }
             Some(found) => found,
@@ -58,18 +54,9 @@ impl Pidfds {
         }
     }
 
-    fn keep(&self, thread: u32, pidfd: Arc<OwnedFd>) {
-        let mut known = self.known.lock();
-        let is_new = !known.contains_key(&thread);
-        let leaving = known.keys().next().copied();
-        let gone = match leaving {
-            // One goes for each that comes: the descriptors are never more nor fewer.
-            Some(leaving) if is_new && known.len() >= MOST_KNOWN => known.remove(&leaving),
-            _ => None,
-        };
-        let old = known.insert(thread, pidfd);
-        drop(known);
-        drop((gone, old));
+    /// Keeps none any more. Was there one?
+    pub fn clear(&self) -> bool {
+        self.known.clear()
     }
 }
 
@@ -81,9 +68,7 @@ fn get(pidfd: &OwnedFd, number: i32) -> Result<OwnedFd, Errno> {
 mod tests {
     use super::*;
     use std::fs::File;
-    use std::io::Write;
     use std::os::fd::AsRawFd;
-    use std::process::{Command, Stdio};
 
     #[test]
     fn descriptors_of_a_thread_are_its_own() {
@@ -111,18 +96,5 @@ mod tests {
         drop(end);
         thread.join().unwrap();
         assert!(pidfds.descriptor(number, file.as_raw_fd()).is_none());
-    }
-
-    #[test]
-    fn many_threads_take_no_more_descriptors() {
-        let pidfds = Pidfds::default();
-        for _ in 0..MOST_KNOWN + 10 {
-            let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-            let found = pidfds.descriptor(child.id(), 0).unwrap();
-            assert!(found.is_ok());
-            child.stdin.take().unwrap().flush().unwrap();
-            assert!(child.wait().unwrap().success());
-        }
-        assert_eq!(pidfds.known.lock().len(), MOST_KNOWN);
     }
 }

@@ -379,6 +379,11 @@ impl View {
         }
     }
 
+    /// Lets the descriptors go that only save time. Were there any?
+    pub fn spares_descriptors(&self) -> bool {
+        self.callers.clear() | self.pidfds.clear()
+    }
+
     /// Looks again at the files without a name. Is one of them still open?
     pub fn collect_nameless(&self) -> bool {
         let nameless = std::mem::take(&mut *self.nameless.lock());

@@ -64,6 +64,8 @@ use rustix::io::Errno;
 pub fn dispatch(task: &Task<'_>) -> Result<Answer, Errno> {
     match serve(task) {
         Err(Errno::PERM) if !task.is_readable() => Ok(Answer::Continue),
+        // The supervisor has no descriptor left, and nothing has happened yet.
+        Err(Errno::NFILE | Errno::MFILE) if task.view.spares_descriptors() => serve(task),
         result => result,
     }
 }
