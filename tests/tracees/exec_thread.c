@@ -1,4 +1,5 @@
-// what: exec by a thread that is not the leader: one process goes on, with its pid, descriptors and cwd
+// what: exec by a thread that is not the leader: one process goes on, with its pid, descriptors, cwd and
+// the umask of the thread
 // worlds: rw
 // variants: dynamic static
 // pitfalls: 11
@@ -17,6 +18,9 @@ static int helper(int argc, char **argv)
     CHECK(getcwd(buf, sizeof buf) != NULL);
     CHECK_STR(buf, argv[4]);
     CHECK_EQ(count_entries("/proc/self/task"), 1);
+    CHECK_OK(close(CHECK_OK(open("masked", O_WRONLY | O_CREAT | O_EXCL, 0666))));
+    CHECK_EQ(stat_of("masked").st_mode & 0777, 0600);
+    CHECK_OK(unlink("masked"));
     write_file("done", "by the new leader");
     int fd = CHECK_OK(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     CHECK_OK(mkdirat(fd, "sub", 0755));
@@ -31,6 +35,9 @@ static char prog[PATH_MAX], pid_text[16], fd_text[16], cwd[PATH_MAX];
 static void *runs(void *a)
 {
     (void)a;
+    // The leader's is another.
+    CHECK_OK(unshare(CLONE_FS));
+    CHECK_EQ(umask(077), 022);
     execl(prog, "prog", "--now", pid_text, fd_text, cwd, (char *)NULL);
     CHECK_OK(-1);
     return NULL;
@@ -56,6 +63,8 @@ static void child(void *a)
     pthread_t t;
     CHECK_OK(chdir(dir));
     CHECK(getcwd(cwd, sizeof cwd) != NULL);
+    CHECK_OK(close(CHECK_OK(open("made", O_WRONLY | O_CREAT, 0666))));
+    CHECK_EQ(stat_of("made").st_mode & 0777, 0644);
     snprintf(pid_text, sizeof pid_text, "%d", getpid());
     snprintf(fd_text, sizeof fd_text, "%d", CHECK_OK(open(in("f"), O_RDONLY)));
     for (int i = 0; i < 4; i++)
