@@ -133,7 +133,7 @@ impl Dentry {
             sync::link(instance, request, number, parent, os_str(name))
         })?;
         existing.inode().set_linkable(false);
-        existing.inode().expire_attributes();
+        existing.inode().changed_by_caller();
         Ok(created)
     }
 

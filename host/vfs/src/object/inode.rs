@@ -227,12 +227,21 @@ impl Inode {
             return self.module_attributes();
         }
         let cache = self.instance.page_cache();
-        let was_written = cache.written_attributes(self.file_key()).is_some();
-        let mut attributes = self.module_attributes()?;
-        let now = cache.written_attributes(self.file_key());
-        if was_written && now.is_none() {
-            // What is clean now was not perhaps when the module was asked.
-            return self.module_attributes();
+        let mut own = cache.own_changes(self.file_key());
+        let (mut attributes, now) = loop {
+            let attributes = self.module_attributes()?;
+            let now = cache.written_attributes(self.file_key());
+            let own_now = cache.own_changes(self.file_key());
+            // Was it written, or its times set, since the module was asked? Then they are right now.
+            if own.map(|own| own.settled) == own_now.map(|own| own.settled) {
+                own = own_now;
+                break (attributes, now);
+            }
+            own = own_now;
+        };
+        if let Some(true_times) = own.and_then(|own| own.instead) {
+            attributes.modified = true_times.modified;
+            attributes.changed = true_times.changed;
         }
         if let Some((now, drops_set_ids)) = now {
             attributes.size = now.size;
@@ -320,6 +329,20 @@ impl Inode {
         cached.access_expiry = expiry;
     }
 
+    /// A caller has changed something: the module is asked again.
+    pub(super) fn changed_by_caller(&self) {
+        self.expire_attributes();
+        self.note_change_by_caller(Timestamp::now());
+    }
+
+    /// A caller has changed something, at this time.
+    pub(super) fn note_change_by_caller(&self, time: Timestamp) {
+        if self.is_written.load(Ordering::Acquire) {
+            let cache = self.instance.page_cache();
+            cache.changed_by_caller(self.file_key(), time);
+        }
+    }
+
     /// Something changed: the module is asked again.
     pub(super) fn expire_attributes(&self) {
         let mut cached = self.attributes.write();
@@ -346,7 +369,7 @@ impl Inode {
     /// A name of it has gone, at the module too.
     pub(super) fn name_removed(&self) {
         self.set_nameless();
-        self.expire_attributes();
+        self.changed_by_caller();
         let cache = self.instance.page_cache();
         if self.kind == Kind::RegularFile
             && cache.has(self.file_key())

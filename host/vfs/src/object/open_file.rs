@@ -12,7 +12,7 @@ use super::module_error;
 use super::set_attributes::Request;
 use crate::attributes::{Attributes, Timestamp};
 use crate::credentials::Caller;
-use crate::page_cache::{ContentSink, ContentSource, NextData, Stamp};
+use crate::page_cache::{ChangeTimes, ContentSink, ContentSource, NextData, Stamp};
 
 /// `FALLOC_FL_KEEP_SIZE` of fallocate(2).
 const KEEP_SIZE: i32 = 1;
@@ -245,6 +245,14 @@ impl ContentSink for OpenFile {
         };
         self.change(Request::written(modified, changed, mode))
             .map(drop)
+    }
+
+    fn times(&self) -> Result<ChangeTimes, Errno> {
+        let attributes = self.inode.module_attributes()?;
+        Ok(ChangeTimes {
+            modified: attributes.modified,
+            changed: attributes.changed,
+        })
     }
 
     fn synchronize(&self, data_only: bool) -> Result<(), Errno> {

@@ -159,10 +159,10 @@ impl Dentry {
         if flags & WHITEOUT != 0 {
             self.forget_name(name); // the module put something there
         }
-        old.inode().expire_attributes();
+        old.inode().changed_by_caller();
         if let Some(new) = &new {
             match is_exchange {
-                true => new.inode().expire_attributes(),
+                true => new.inode().changed_by_caller(),
                 false => new.inode().name_removed(),
             }
         }

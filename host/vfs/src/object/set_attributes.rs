@@ -234,7 +234,9 @@ impl Dentry {
         handle: Option<FileHandle>,
     ) -> Result<Attributes, Errno> {
         let request = self.instance().request_of(&caller.credentials);
-        self.inode().send_change(change, &request, handle)
+        let attributes = self.inode().send_change(change, &request, handle)?;
+        self.inode().note_change_by_caller(attributes.changed);
+        Ok(attributes)
     }
 }
 

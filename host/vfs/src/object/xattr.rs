@@ -224,7 +224,7 @@ impl Dentry {
         match answer {
             Ok(()) => {
                 self.inode().expire_access_list();
-                self.inode().expire_attributes();
+                self.inode().changed_by_caller();
                 Ok(())
             }
             Err(fuse_compat::Errno::ENOSYS) => {

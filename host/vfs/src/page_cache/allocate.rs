@@ -97,7 +97,7 @@ impl WrittenFile {
         if !self.sink().has_name() {
             // The module is not given what is written to it, but has to know how much there is.
             let size = Attributes::from_stat(&fstat(&*self.file())?).size;
-            self.sink().set_size(size)?;
+            self.changing_sink().set_size(size)?;
             state.resized(size);
         } else if wanted.zeroes() || wanted.moves() {
             self.write_back_locked(&mut state, Look::Thorough)?;
@@ -139,7 +139,7 @@ impl WrittenFile {
         let was_reserved = self.sink().stored_bytes()? > size.next_multiple_of(SMALLEST_PIECE);
         let result = self.reserve_in_pieces(wanted, left);
         if result.is_err() && !was_reserved {
-            self.sink().set_size(size)?;
+            self.changing_sink().set_size(size)?;
             state.resized(size);
         }
         result
@@ -166,7 +166,7 @@ impl WrittenFile {
                 return Err(Errno::NOSPC);
             }
             let piece = piece.min(rest);
-            self.sink()
+            self.changing_sink()
                 .allocate(libc::FALLOC_FL_KEEP_SIZE, next, piece)?;
             next += piece;
         }

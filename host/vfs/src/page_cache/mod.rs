@@ -76,8 +76,8 @@ use spool::Spool;
 use watcher::Watcher;
 use watches::Watches;
 pub use write_back::Unwritten;
-pub(crate) use written::ContentSink;
 use written::WrittenFile;
+pub(crate) use written::{ChangeTimes, ContentSink};
 pub use written::{Descriptor, Reporter};
 
 /// Names a file: the device of its instance and its inode number.

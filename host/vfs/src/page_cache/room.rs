@@ -65,7 +65,7 @@ impl WrittenFile {
         if !is_more || self.is_abandoned() {
             return Ok(false);
         }
-        self.sink().set_size(size)?;
+        self.changing_sink().set_size(size)?;
         state.resized(size);
         self.give_up_behind(&mut state, size)?;
         Ok(true)

@@ -31,10 +31,10 @@ use rustix::io::Errno;
 
 use super::fill::Copied;
 use super::watcher::Watcher;
-use super::written::{self, ContentSink, Look, Reporter, WrittenFile};
+use super::written::{self, ContentSink, Look, OwnChanges, Reporter, WrittenFile};
 use super::{Content, ContentSource, FileKey, Filled, PageCache, Stamp, Wanted};
 use super::{is_opened_elsewhere, reopen};
-use crate::attributes::{Attributes, Identity};
+use crate::attributes::{Attributes, Identity, Timestamp};
 
 /// A change waits at most this long, as long as nobody asks for it.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -159,6 +159,18 @@ impl PageCache {
     /// after the mode was set, which takes set-id bits away.
     pub(crate) fn written_attributes(&self, key: FileKey) -> Option<(Attributes, bool)> {
         self.written_file(key)?.attributes()
+    }
+
+    /// What is true of the module's times of a file that is written; `None` when it is not.
+    pub(crate) fn own_changes(&self, key: FileKey) -> Option<OwnChanges> {
+        Some(self.written_file(key)?.own_changes())
+    }
+
+    /// A caller changed the inode, at this time.
+    pub(crate) fn changed_by_caller(&self, key: FileKey, time: Timestamp) {
+        if let Some(written) = self.written_file(key) {
+            written.changed_by_caller(time);
+        }
     }
 
     /// fsync(2), or fdatasync(2) when `data_only`, of a file that is written; `None` when it is not.

@@ -14,6 +14,7 @@
 //! | `transfer`    | one write-back                                      |
 //! | `view`        | looking at files that are synchronized often        |
 //! | `data`        | reading where there is data                         |
+//! | `own_changes`   | the times that are true meanwhile                   |
 //! | `errors`      | what went wrong, and who has been told              |
 //! | `released`    | what stands for it when it was let go               |
 //! | `sink`        | the module's side                                   |
@@ -22,6 +23,7 @@
 
 mod data;
 mod errors;
+mod own_changes;
 mod released;
 mod sink;
 mod synchronize;
@@ -30,6 +32,8 @@ mod view;
 
 pub(super) use data::{for_each_data, next_data};
 pub use errors::{Descriptor, Reporter};
+pub(crate) use own_changes::ChangeTimes;
+pub(super) use own_changes::OwnChanges;
 pub(crate) use sink::ContentSink;
 
 use errors::Errors;
@@ -210,6 +214,7 @@ pub(crate) struct WrittenFile {
     mode_set_at: Mutex<Timestamp>,
     /// When it grew last, as far as somebody looked.
     pub(super) growth: Growth,
+    own_changes: own_changes::Keeper,
     /// Nothing is written to the module any more.
     is_abandoned: AtomicBool,
     state: Mutex<State>,
@@ -246,6 +251,7 @@ impl WrittenFile {
             opens: AtomicU64::new(0),
             mode_set_at: Mutex::new(seen.modified),
             growth: Growth::default(),
+            own_changes: own_changes::Keeper::default(),
             is_abandoned: AtomicBool::new(false),
             state: Mutex::new(State {
                 table,
@@ -327,6 +333,7 @@ impl WrittenFile {
         }
         drop(mode_set_at);
         state.set_modified(time, changed);
+        self.own_changes.settle();
         Ok(())
     }
 
@@ -367,13 +374,34 @@ impl WrittenFile {
         if state.holds_behind(size) {
             state.held_to = size;
             state.reserved_to = state.reserved_to.min(size);
-            self.sink().set_size(size)?;
+            self.changing_sink().set_size(size)?;
         }
         Ok(())
     }
 
     pub(super) fn sink(&self) -> Arc<dyn ContentSink> {
         Arc::clone(&self.sink.read())
+    }
+
+    /// The module's side, for writing to it: the times that it has so far stay true until they are set.
+    pub(super) fn changing_sink(&self) -> Arc<dyn ContentSink> {
+        let sink = self.sink();
+        if self.own_changes.get().instead.is_none()
+            && let Ok(times) = sink.times()
+        {
+            self.own_changes.begin(times);
+        }
+        sink
+    }
+
+    /// What is true of the module's times.
+    pub(super) fn own_changes(&self) -> OwnChanges {
+        self.own_changes.get()
+    }
+
+    /// A caller changed the inode, at this time.
+    pub(super) fn changed_by_caller(&self, time: Timestamp) {
+        self.own_changes.changed_by_caller(time);
     }
 
     /// The file is clean: lets the module's file go. Who still holds this does not keep it, so that the module can give the

@@ -4,7 +4,7 @@
 
 use rustix::io::Errno;
 
-use super::ContentSink;
+use super::{ChangeTimes, ContentSink};
 use crate::attributes::{Attributes, Timestamp};
 use crate::page_cache::Stamp;
 
@@ -33,6 +33,10 @@ impl ContentSink for Released {
     }
 
     fn set_times(&self, _: Timestamp, _: Timestamp, _: bool) -> Result<(), Errno> {
+        Err(Errno::NOENT)
+    }
+
+    fn times(&self) -> Result<ChangeTimes, Errno> {
         Err(Errno::NOENT)
     }
 

@@ -4,6 +4,7 @@ use rustix::io::Errno;
 
 use crate::attributes::{Attributes, Timestamp};
 use crate::page_cache::Stamp;
+use crate::page_cache::written::ChangeTimes;
 
 /// Where the contents of a file go.
 pub(crate) trait ContentSink: Send + Sync {
@@ -42,6 +43,12 @@ pub(crate) trait ContentSink: Send + Sync {
         changed: Timestamp,
         drops_set_ids: bool,
     ) -> Result<(), Errno>;
+
+    /// The times of the last changes.
+    ///
+    /// # Errors
+    /// Those of the module.
+    fn times(&self) -> Result<ChangeTimes, Errno>;
 
     /// Makes durable what was written.
     ///

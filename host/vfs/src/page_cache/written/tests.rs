@@ -55,6 +55,10 @@ impl ContentSink for Sink {
         Ok(())
     }
 
+    fn times(&self) -> Result<ChangeTimes, Errno> {
+        Err(Errno::NOENT)
+    }
+
     fn synchronize(&self, _: bool) -> Result<(), Errno> {
         Ok(())
     }

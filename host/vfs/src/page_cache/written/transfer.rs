@@ -34,7 +34,7 @@ impl WrittenFile {
         state.seen = None;
         state.is_changed |= before.size != state.module_size;
         if before.size < state.module_size {
-            self.sink().set_size(before.size)?;
+            self.changing_sink().set_size(before.size)?;
             state.resized(before.size);
         }
         let news = before.size.saturating_sub(state.reserved_to);
@@ -56,25 +56,41 @@ impl WrittenFile {
         };
         self.compare(state, whole)?;
         if state.module_size < before.size {
-            self.sink().set_size(before.size)?;
+            self.changing_sink().set_size(before.size)?;
             state.module_size = before.size;
         }
         self.give_up_behind(state, before.size)?;
         state.reserved_to = state.reserved_to.max(before.size);
+        self.set_times_of(state, before, looked_at)?;
+        Ok(())
+    }
+
+    /// Gives the module the times of the last change, and looks whether the backing file can have changed since.
+    fn set_times_of(
+        &self,
+        state: &mut State,
+        before: Seen,
+        looked_at: Timestamp,
+    ) -> Result<(), Errno> {
+        let own = self.own_changes().instead;
         let mut modified = before.modified;
         if state.is_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
             modified = looked_at;
             set_times(&self.file(), modified)?;
         }
-        if state.is_changed || modified != state.module_modified {
+        let is_changed = state.is_changed || modified != state.module_modified;
+        if is_changed || own.is_some() {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
+            let by_caller = own.map(|times| times.changed);
             // A time that was set moved the backing file's own time of change a little later than the module's.
             let changed = match state.time_set {
                 Some(changed) if modified == state.module_modified => changed,
-                _ => before.changed,
+                _ if is_changed => by_caller.map_or(before.changed, |by| by.max(before.changed)),
+                _ => by_caller.unwrap_or(before.changed),
             };
             self.sink().set_times(modified, changed, drops_set_ids)?;
+            self.own_changes.settle();
             state.module_modified = modified;
             state.is_changed = false;
         }
@@ -178,7 +194,7 @@ impl WrittenFile {
             }
             let offset = first * CHUNK_BYTES as u64;
             let length = (size - offset).min((next - first) * CHUNK_BYTES as u64);
-            self.sink()
+            self.changing_sink()
                 .write(offset, NOTHING.get(..length as usize).unwrap_or_default())?;
             for index in first..next {
                 state.table.set(index, ZEROS);
@@ -221,7 +237,7 @@ impl WrittenFile {
         for run in runs {
             let offset = start + run.start as u64;
             let end = start + run.end as u64;
-            self.sink()
+            self.changing_sink()
                 .write(offset, bytes.get(run).unwrap_or_default())?;
             state.module_size = state.module_size.max(end);
         }
@@ -237,7 +253,7 @@ impl WrittenFile {
         state.reserved_to = size;
         state.held_to = size;
         while let Some((start, end)) = next_data(&self.file(), offset, size) {
-            self.sink().reserve(start, end - start)?;
+            self.changing_sink().reserve(start, end - start)?;
             offset = end;
         }
         Ok(())
