@@ -49,6 +49,13 @@ static void test(void)
             stays(path, 70);
             CHECK_OK(fsync(fd));
         }
+        if (i % 8 == 4) {
+            // As cp -p and tar leave it.
+            struct timespec times[2] = {{1000000000, 5}, {1000000000, 7}};
+            CHECK_OK(futimens(fd, times));
+            sleep_ms(2);
+            CHECK_OK(fchmod(fd, 0640));
+        }
         CHECK_OK(close(fd));
         struct stat written = stat_of(path);
         if (i % 4 == 3) {

@@ -14,7 +14,7 @@
 //! | `transfer`    | one write-back                                      |
 //! | `view`        | looking at files that are synchronized often        |
 //! | `data`        | reading where there is data                         |
-//! | `own_changes`   | the times that are true meanwhile                   |
+//! | `own_changes` | the times that are true meanwhile                   |
 //! | `errors`      | what went wrong, and who has been told              |
 //! | `released`    | what stands for it when it was let go               |
 //! | `sink`        | the module's side                                   |

@@ -61,8 +61,7 @@ impl WrittenFile {
         }
         self.give_up_behind(state, before.size)?;
         state.reserved_to = state.reserved_to.max(before.size);
-        self.set_times_of(state, before, looked_at)?;
-        Ok(())
+        self.set_times_of(state, before, looked_at)
     }
 
     /// Gives the module the times of the last change, and looks whether the backing file can have changed since.
@@ -72,7 +71,7 @@ impl WrittenFile {
         before: Seen,
         looked_at: Timestamp,
     ) -> Result<(), Errno> {
-        let own = self.own_changes().instead;
+        let by_caller = self.own_changes().instead.map(|times| times.changed);
         let mut modified = before.modified;
         if state.is_changed && modified == state.module_modified && state.time_set.is_none() {
             // Changed through a mapping, which moves no time.
@@ -80,15 +79,15 @@ impl WrittenFile {
             set_times(&self.file(), modified)?;
         }
         let is_changed = state.is_changed || modified != state.module_modified;
-        if is_changed || own.is_some() {
+        if is_changed || by_caller.is_some() {
             let drops_set_ids = before.modified != *self.mode_set_at.lock();
-            let by_caller = own.map(|times| times.changed);
             // A time that was set moved the backing file's own time of change a little later than the module's.
             let changed = match state.time_set {
                 Some(changed) if modified == state.module_modified => changed,
-                _ if is_changed => by_caller.map_or(before.changed, |by| by.max(before.changed)),
+                _ if is_changed => before.changed,
                 _ => by_caller.unwrap_or(before.changed),
             };
+            let changed = by_caller.map_or(changed, |by_caller| changed.max(by_caller));
             self.sink().set_times(modified, changed, drops_set_ids)?;
             self.own_changes.settle();
             state.module_modified = modified;
