@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn long_input_gives_what_single_bytes_give() {
+        let bytes: Vec<u8> = (0..4100u32).map(|n| ((n * n) >> 5) as u8).collect();
+        for length in [255, 767, 768, 769, 1007, 1008, 1009, 2015, 2016, 4084, 4100] {
+            let mut one_by_one = 0x1234_5678;
+            for byte in &bytes[..length] {
+                one_by_one = crc32c(one_by_one, std::slice::from_ref(byte));
+            }
+            assert_eq!(crc32c(0x1234_5678, &bytes[..length]), one_by_one);
+        }
+    }
+
+    #[test]
     fn split_input_gives_the_same_sum() {
         let bytes: Vec<u8> = (0..100u8).collect();
         let whole = crc32c(!0, &bytes);
